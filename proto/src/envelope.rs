@@ -1,0 +1,226 @@
+//! The codec of a queue message.
+//!
+//! A message is one of two things:
+//!
+//! - **bytes**: a [`v1::Envelope`](crate::v1::Envelope) in protobuf, at most [`MAX_ENVELOPE_BYTES`];
+//! - **text**: a `WriteFlagLogsRequest` in protobuf's JSON mapping, as today's Confidence Cloudflare resolver sends it.
+//!   It has no stream and no sequence.
+//!
+//! Writer and reader hold the same rules: [`Envelope::encode`] refuses what [`Envelope::decode`] would refuse.
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+
+use crate::{flag_logs::WriteFlagLogsRequest, v1};
+
+/// The most bytes that an envelope may have.
+///
+/// Queues takes 128,000 bytes with about 100 bytes of metadata (Cloudflare docs, Queues › Platform › Limits); the rest
+/// is room for fields that a newer producer adds.
+pub const MAX_ENVELOPE_BYTES: usize = 120_000;
+
+/// The most bytes that a queue message of any kind may have: Queues' own limit.
+pub const MAX_MESSAGE_BYTES: usize = 128_000;
+
+/// The format that this crate writes, and the highest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// The most bytes of a `resolver_id`.
+pub const MAX_RESOLVER_ID_BYTES: usize = 128;
+
+/// The run of deltas of one isolate: 16 random bytes, drawn once per isolate.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub [u8; 16]);
+
+impl StreamId {
+    /// Reads a stream id from bytes that came from outside.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::StreamId`] unless there are exactly 16 bytes.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        bytes.try_into().map(Self).map_err(|_| EnvelopeError::StreamId { bytes: bytes.len() })
+    }
+}
+
+impl std::fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::fmt::Display for StreamId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// One delta record of one stream, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// The stream that the record belongs to.
+    pub stream_id: StreamId,
+    /// Its number in the stream, from 1.
+    pub sequence: u64,
+    /// Start of the time that the delta covers, in milliseconds since the epoch.
+    pub window_start_ms: u64,
+    /// End of that time, in milliseconds since the epoch; never before the start.
+    pub window_end_ms: u64,
+    /// The `resolver_id` label; not empty, at most [`MAX_RESOLVER_ID_BYTES`].
+    pub resolver_id: String,
+    /// Further dimensions by name.
+    pub dimensions: BTreeMap<String, String>,
+    /// An encoded `WriteFlagLogsRequest`; [`Envelope::flag_logs`] decodes it.
+    pub flag_logs: Vec<u8>,
+    /// What the stream dropped before this record.
+    pub dropped: Vec<v1::Dropped>,
+}
+
+/// Why bytes are no envelope, or an envelope has no bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// Over the size of a message.
+    #[error("{bytes} bytes, the most is {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Not protobuf.
+    #[error("not an envelope: {0}")]
+    Protobuf(String),
+    /// From a newer producer, or not an envelope.
+    #[error("format {0}, this reader knows {FORMAT}")]
+    Format(u32),
+    /// A stream id that is not 16 bytes.
+    #[error("a stream id of {bytes} bytes instead of 16")]
+    StreamId {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Sequences start at 1.
+    #[error("sequence 0")]
+    Sequence,
+    /// A window that ends before it starts.
+    #[error("a window from {start_ms} to {end_ms}")]
+    Window {
+        /// Its start.
+        start_ms: u64,
+        /// Its end.
+        end_ms: u64,
+    },
+    /// A `resolver_id` that is empty or too long.
+    #[error("a resolver_id of {bytes} bytes")]
+    ResolverId {
+        /// Its length.
+        bytes: usize,
+    },
+    /// It holds general OTLP metrics, which this reader cannot apply.
+    #[error("resource_metrics, which this reader cannot apply")]
+    ResourceMetrics,
+    /// The flag logs inside are no `WriteFlagLogsRequest`.
+    #[error("flag logs: {0}")]
+    FlagLogs(String),
+}
+
+impl EnvelopeError {
+    /// The reason in one word, for a label.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "oversize",
+            Self::Protobuf(_) => "protobuf",
+            Self::Format(_) | Self::ResourceMetrics => "format",
+            Self::StreamId { .. } | Self::Sequence | Self::Window { .. } | Self::ResolverId { .. } => "invalid",
+            Self::FlagLogs(_) => "flag_logs",
+        }
+    }
+}
+
+impl Envelope {
+    /// Encodes the record as the bytes of a queue message.
+    ///
+    /// # Errors
+    /// Whatever [`Envelope::decode`] would refuse.
+    pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
+        self.check()?;
+        let message = v1::Envelope {
+            format: FORMAT,
+            stream_id: self.stream_id.0.to_vec(),
+            sequence: self.sequence,
+            window_start_ms: self.window_start_ms,
+            window_end_ms: self.window_end_ms,
+            producer: Some(v1::Producer { resolver_id: self.resolver_id.clone(), dimensions: self.dimensions.clone() }),
+            flag_logs: self.flag_logs.clone(),
+            dropped: self.dropped.clone(),
+            resource_metrics: Vec::new(),
+        };
+        within(message.encoded_len(), MAX_ENVELOPE_BYTES)?;
+        Ok(message.encode_to_vec())
+    }
+
+    /// Decodes the bytes of a queue message.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`], one variant per rule. `FlagLogs` is not among them: the bytes inside are decoded by
+    /// [`Envelope::flag_logs`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        within(bytes.len(), MAX_MESSAGE_BYTES)?;
+        let message = v1::Envelope::decode(bytes).map_err(|error| EnvelopeError::Protobuf(error.to_string()))?;
+        if message.format != FORMAT {
+            return Err(EnvelopeError::Format(message.format));
+        }
+        if !message.resource_metrics.is_empty() {
+            return Err(EnvelopeError::ResourceMetrics);
+        }
+        let producer = message.producer.unwrap_or_default();
+        let envelope = Self {
+            stream_id: StreamId::from_slice(&message.stream_id)?,
+            sequence: message.sequence,
+            window_start_ms: message.window_start_ms,
+            window_end_ms: message.window_end_ms,
+            resolver_id: producer.resolver_id,
+            dimensions: producer.dimensions,
+            flag_logs: message.flag_logs,
+            dropped: message.dropped,
+        };
+        envelope.check()?;
+        Ok(envelope)
+    }
+
+    /// Decodes the flag logs inside.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::FlagLogs`].
+    pub fn flag_logs(&self) -> Result<WriteFlagLogsRequest, EnvelopeError> {
+        WriteFlagLogsRequest::decode(self.flag_logs.as_slice())
+            .map_err(|error| EnvelopeError::FlagLogs(error.to_string()))
+    }
+
+    fn check(&self) -> Result<(), EnvelopeError> {
+        if self.sequence == 0 {
+            return Err(EnvelopeError::Sequence);
+        }
+        if self.window_end_ms < self.window_start_ms {
+            return Err(EnvelopeError::Window { start_ms: self.window_start_ms, end_ms: self.window_end_ms });
+        }
+        if self.resolver_id.is_empty() || self.resolver_id.len() > MAX_RESOLVER_ID_BYTES {
+            return Err(EnvelopeError::ResolverId { bytes: self.resolver_id.len() });
+        }
+        Ok(())
+    }
+}
+
+/// Decodes a message of today's Confidence Cloudflare resolver: one `WriteFlagLogsRequest` in protobuf's JSON mapping.
+///
+/// # Errors
+/// [`EnvelopeError::TooLarge`] and [`EnvelopeError::FlagLogs`].
+pub fn decode_legacy(text: &str) -> Result<WriteFlagLogsRequest, EnvelopeError> {
+    within(text.len(), MAX_MESSAGE_BYTES)?;
+    serde_json::from_str(text).map_err(|error| EnvelopeError::FlagLogs(error.to_string()))
+}
+
+fn within(bytes: usize, limit: usize) -> Result<(), EnvelopeError> {
+    if bytes > limit { Err(EnvelopeError::TooLarge { bytes, limit }) } else { Ok(()) }
+}

@@ -1,0 +1,19 @@
+//! Wire types of Tributary: a small, slow crate that every other crate may depend on.
+//!
+//! - [`flag_logs`], [`events`], [`resolve_info`]: what Confidence resolvers report, with Confidence's package names and
+//!   field numbers. Facts and meaning stand in the `.proto` files.
+//! - [`v1`]: this project's own messages (envelope, metric model, Ledger).
+//! - [`envelope`]: the codec of a queue message, the one gate between bytes from the queue and typed values.
+//!
+//! What must not move in: merging, metrics, I/O, a clock, randomness.
+
+#![forbid(unsafe_code)]
+
+pub mod envelope;
+mod generated;
+
+pub use generated::confidence::flags::admin::v1 as resolve_info;
+pub use generated::confidence::flags::resolver::v1 as flag_logs;
+pub use generated::confidence::flags::resolver::v1::events;
+pub use generated::tributary::v1;
+pub use prost::Message;
