@@ -2,8 +2,9 @@
 //! This test generates it again and fails on a difference; `BLESS=1 cargo test -p tributary-proto --test codegen`
 //! writes it.
 
-use std::{collections::BTreeMap, fs, path::Path};
 #![allow(clippy::expect_used, reason = "helpers of a test fail by panicking")]
+
+use std::{collections::BTreeMap, fs, path::Path};
 
 use prost::Message as _;
 

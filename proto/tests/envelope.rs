@@ -1,0 +1,135 @@
+//! The envelope's rules, the same for writer and reader, and its bytes.
+
+#![allow(clippy::unwrap_used, reason = "helpers of a test fail by panicking")]
+
+use proptest::prelude::*;
+use prost::Message as _;
+use tributary_proto::{
+    envelope::{Envelope, EnvelopeError, MAX_ENVELOPE_BYTES, MAX_MESSAGE_BYTES, StreamId, decode_legacy},
+    v1,
+};
+
+fn envelope() -> Envelope {
+    Envelope {
+        stream_id: StreamId([0xab; 16]),
+        sequence: 3,
+        window_start_ms: 1_000,
+        window_end_ms: 2_000,
+        resolver_id: "cf-resolver".into(),
+        dimensions: [("colo".to_owned(), "AMS".to_owned())].into(),
+        flag_logs: vec![],
+        dropped: vec![v1::Dropped { reason: v1::dropped::Reason::BufferFull.into(), assignments: 4 }],
+    }
+}
+
+/// The wire, byte by byte: a change here is a change that deployed producers and consumers will notice.
+#[test]
+fn bytes_are_as_written_down() {
+    let expected = [
+        "0801",                                 // 1 format: 1
+        "1210abababababababababababababababab", // 2 stream_id: 16 bytes
+        "1803",                                 // 3 sequence: 3
+        "20e807",                               // 4 window_start_ms: 1000
+        "28d00f",                               // 5 window_end_ms: 2000
+        "321a",                                 // 6 producer, 26 bytes
+        "0a0b63662d7265736f6c766572",           //   1 resolver_id: "cf-resolver"
+        "120b0a04636f6c6f1203414d53",           //   2 dimensions: "colo" = "AMS"
+        "420408011004",                         // 8 dropped: reason 1, 4 assignments
+    ]
+    .concat();
+    let hex: String = envelope().encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, expected);
+}
+
+#[test]
+fn decode_gives_back_what_was_encoded() {
+    assert_eq!(Envelope::decode(&envelope().encode().unwrap()), Ok(envelope()));
+}
+
+#[test]
+fn writer_and_reader_refuse_the_same() {
+    type Spoil = fn(&mut Envelope);
+    let broken: [(Spoil, &str); 4] = [
+        (|e| e.sequence = 0, "invalid"),
+        (|e| e.window_end_ms = 1, "invalid"),
+        (|e| e.resolver_id = String::new(), "invalid"),
+        (|e| e.resolver_id = "x".repeat(129), "invalid"),
+    ];
+    for (spoil, reason) in broken {
+        let mut envelope = envelope();
+        spoil(&mut envelope);
+        assert_eq!(envelope.encode().unwrap_err().reason(), reason);
+        let wire = v1::Envelope {
+            format: 1,
+            stream_id: envelope.stream_id.0.to_vec(),
+            sequence: envelope.sequence,
+            window_start_ms: envelope.window_start_ms,
+            window_end_ms: envelope.window_end_ms,
+            producer: Some(v1::Producer { resolver_id: envelope.resolver_id, ..Default::default() }),
+            ..Default::default()
+        };
+        assert_eq!(Envelope::decode(&wire.encode_to_vec()).unwrap_err().reason(), reason);
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused_and_said() {
+    let wire = v1::Envelope { format: 2, ..Default::default() };
+    assert_eq!(Envelope::decode(&wire.encode_to_vec()), Err(EnvelopeError::Format(2)));
+    assert_eq!(Envelope::decode(b""), Err(EnvelopeError::Format(0)), "an empty message is no envelope");
+}
+
+#[test]
+fn a_field_of_a_newer_producer_is_ignored() {
+    let mut bytes = envelope().encode().unwrap();
+    bytes.extend([0xfa, 0x07, 0x02, 0x68, 0x69]); // field 127, bytes "hi"
+    assert_eq!(Envelope::decode(&bytes), Ok(envelope()));
+}
+
+#[test]
+fn general_metrics_are_refused_until_they_can_be_applied() {
+    let mut bytes = envelope().encode().unwrap();
+    bytes.extend([0x4a, 0x01, 0x00]); // field 9, one byte
+    assert_eq!(Envelope::decode(&bytes), Err(EnvelopeError::ResourceMetrics));
+}
+
+#[test]
+fn an_oversize_envelope_is_not_written_and_an_oversize_message_not_read() {
+    let mut large = envelope();
+    large.flag_logs = vec![0; MAX_ENVELOPE_BYTES];
+    assert_eq!(large.encode().unwrap_err().reason(), "oversize");
+    assert_eq!(Envelope::decode(&vec![0; MAX_MESSAGE_BYTES + 1]).unwrap_err().reason(), "oversize");
+    assert_eq!(decode_legacy(&" ".repeat(MAX_MESSAGE_BYTES + 1)).unwrap_err().reason(), "oversize");
+}
+
+#[test]
+fn text_that_is_no_flag_log_is_an_error_that_names_the_place() {
+    let error = decode_legacy(r#"{"telemetryData":{"memoryBytes":[]}}"#).unwrap_err();
+    assert_eq!(error.reason(), "flag_logs");
+    assert!(error.to_string().contains("column"), "{error}");
+    let deep = "[".repeat(100_000);
+    assert_eq!(decode_legacy(&deep).unwrap_err().reason(), "flag_logs");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_decode_or_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        if let Ok(envelope) = Envelope::decode(&bytes) {
+            prop_assert_eq!(Envelope::decode(&envelope.encode().unwrap()), Ok(envelope));
+        }
+    }
+
+    #[test]
+    fn a_truncated_envelope_is_never_a_different_record(cut in 0usize..70) {
+        let bytes = envelope().encode().unwrap();
+        let cut = cut.min(bytes.len());
+        if let Ok(partial) = Envelope::decode(&bytes[..cut]) {
+            prop_assert_eq!((partial.stream_id, partial.sequence), (envelope().stream_id, 3));
+        }
+    }
+
+    #[test]
+    fn any_text_decodes_or_is_refused_without_panic(text in ".{0,200}") {
+        let _unused = decode_legacy(&text).is_ok();
+    }
+}
