@@ -1,0 +1,181 @@
+//! What was added in a window.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, btree_map::Entry},
+};
+
+use crate::{FamilyDescriptor, Gauge, Histogram, LabelSet, MergeError, Value};
+
+/// Why something cannot be added to a [`Delta`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeltaError {
+    /// The value is not of the family's kind, or the family is known with another kind.
+    #[error("family {family} has another kind")]
+    Kind {
+        /// Name of the family.
+        family: String,
+    },
+    /// The values of one series cannot be merged.
+    #[error("family {family}: {source}")]
+    Merge {
+        /// Name of the family.
+        family: String,
+        /// Why.
+        source: MergeError,
+    },
+}
+
+/// One family of a [`Delta`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeltaFamily {
+    descriptor: FamilyDescriptor,
+    series: BTreeMap<LabelSet, Value>,
+}
+
+impl DeltaFamily {
+    /// Name, help, unit and kind.
+    #[must_use]
+    pub const fn descriptor(&self) -> &FamilyDescriptor {
+        &self.descriptor
+    }
+
+    /// The series in canonical order (by label set).
+    pub fn series(&self) -> impl ExactSizeIterator<Item = (&LabelSet, &Value)> {
+        self.series.iter()
+    }
+}
+
+/// What was added in a window, family by family: counts and histograms to add, readings to take over.
+///
+/// Merging is commutative and associative (float sums up to rounding), and the empty delta is its identity. Which
+/// window it was is one number, the earliest start of all that was merged; gauges carry their own time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delta {
+    start_time_ms: Option<u64>,
+    families: BTreeMap<Cow<'static, str>, DeltaFamily>,
+}
+
+impl Delta {
+    /// A delta of nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { start_time_ms: None, families: BTreeMap::new() }
+    }
+
+    /// Says when the window began, in milliseconds since the epoch. The earliest start that was said stays; 0 says
+    /// nothing, as on the wire.
+    pub fn set_start(&mut self, window_start_ms: u64) {
+        if window_start_ms == 0 {
+            return;
+        }
+        self.start_time_ms = Some(self.start_time_ms.map_or(window_start_ms, |start| start.min(window_start_ms)));
+    }
+
+    /// When the window began, in milliseconds since the epoch; `None` where nobody said.
+    #[must_use]
+    pub const fn start_time_ms(&self) -> Option<u64> {
+        self.start_time_ms
+    }
+
+    /// Adds to a counter. Adding 0 makes the series exist.
+    ///
+    /// # Errors
+    /// [`DeltaError`]; the delta is unchanged.
+    pub fn add_counter(&mut self, family: &FamilyDescriptor, labels: LabelSet, count: u64) -> Result<(), DeltaError> {
+        self.add(family, labels, Value::Counter(count))
+    }
+
+    /// Takes over a reading, unless there is a later one.
+    ///
+    /// # Errors
+    /// [`DeltaError::Kind`]; the delta is unchanged.
+    pub fn set_gauge(&mut self, family: &FamilyDescriptor, labels: LabelSet, gauge: Gauge) -> Result<(), DeltaError> {
+        self.add(family, labels, Value::Gauge(gauge))
+    }
+
+    /// Adds a histogram.
+    ///
+    /// # Errors
+    /// [`DeltaError`]; the delta is unchanged.
+    pub fn add_histogram(
+        &mut self,
+        family: &FamilyDescriptor,
+        labels: LabelSet,
+        histogram: &Histogram,
+    ) -> Result<(), DeltaError> {
+        self.add(family, labels, Value::Histogram(histogram.clone()))
+    }
+
+    /// Adds a value of any kind.
+    ///
+    /// # Errors
+    /// [`DeltaError`]; the delta is unchanged.
+    pub fn add(&mut self, family: &FamilyDescriptor, labels: LabelSet, value: Value) -> Result<(), DeltaError> {
+        let kind = || DeltaError::Kind { family: family.name().to_owned() };
+        if value.kind() != family.kind() {
+            return Err(kind());
+        }
+        match self.families.entry(family.key()) {
+            Entry::Vacant(entry) => {
+                let series = BTreeMap::from([(labels, value)]);
+                entry.insert(DeltaFamily { descriptor: family.clone(), series });
+            }
+            Entry::Occupied(entry) => {
+                let known = entry.into_mut();
+                if known.descriptor.kind() != family.kind() {
+                    return Err(kind());
+                }
+                match known.series.entry(labels) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(value);
+                    }
+                    Entry::Occupied(mut entry) => {
+                        let merge = |source| DeltaError::Merge { family: family.name().to_owned(), source };
+                        let merged = entry.get().merged(&value).map_err(merge)?;
+                        entry.insert(merged);
+                    }
+                }
+                known.descriptor.unify(family);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds all of `other`.
+    ///
+    /// # Errors
+    /// [`DeltaError`]; the delta is unchanged.
+    pub fn merge(&mut self, other: &Self) -> Result<(), DeltaError> {
+        // Built aside and installed in one step. Copying costs what a batch holds: some hundred series.
+        let mut merged = self.clone();
+        if let Some(start) = other.start_time_ms {
+            merged.set_start(start);
+        }
+        for family in other.families.values() {
+            for (labels, value) in &family.series {
+                merged.add(&family.descriptor, labels.clone(), value.clone())?;
+            }
+        }
+        *self = merged;
+        Ok(())
+    }
+
+    /// The families in canonical order (by name). None is without series.
+    pub fn families(&self) -> impl ExactSizeIterator<Item = &DeltaFamily> {
+        self.families.values()
+    }
+
+    /// The value of one series.
+    #[must_use]
+    pub fn get(&self, family: &str, labels: &LabelSet) -> Option<&Value> {
+        self.families.get(family)?.series.get(labels)
+    }
+
+    /// Says whether there are no series.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.families.is_empty()
+    }
+}

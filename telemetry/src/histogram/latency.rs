@@ -1,0 +1,156 @@
+//! The recorder of resolve latencies: fixed size, no allocation, exact on every bound.
+
+use super::{
+    Bounds, Histogram, HistogramError,
+    bounds::{Digits, FINEST},
+    checked_count,
+};
+use crate::{MergeError, Number};
+
+/// How many bounds the latency layout has: 18 per decade up to 4.641589e9, which covers `u32`.
+pub const LATENCY_BOUNDS: usize = 174;
+
+/// How many buckets: one above the last bound. Only buckets from the wire can fill that one.
+pub(super) const LATENCY_BUCKETS: usize = LATENCY_BOUNDS + 1;
+
+/// The greatest integer of each bucket, 174 of them, cut off at `u32::MAX`.
+const THRESHOLDS: [u32; LATENCY_BOUNDS] = thresholds();
+
+/// The bucket of the smallest value of each cell; see [`LatencyHistogram::bucket_of`].
+const CELL_BUCKETS: [u8; CELLS] = cell_buckets();
+
+/// Cells of `u32`: the values 0 … 15, then eight per power of two.
+const CELLS: usize = 28 * 8 + 16;
+
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time, and cut off")]
+const fn thresholds() -> [u32; LATENCY_BOUNDS] {
+    let mut thresholds = [0; LATENCY_BOUNDS];
+    let mut index = 0;
+    while index < LATENCY_BOUNDS {
+        let floor = Digits::of(FINEST, index as u32).floor();
+        thresholds[index] = if floor > u32::MAX as u128 { u32::MAX } else { floor as u32 };
+        index += 1;
+    }
+    thresholds
+}
+
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
+const fn cell_buckets() -> [u8; CELLS] {
+    let mut buckets = [0; CELLS];
+    let mut cell = 0;
+    let mut bucket = 0;
+    while cell < CELLS {
+        let shift = if cell < 16 { 0 } else { cell / 8 - 1 };
+        let smallest = (cell - shift * 8) << shift;
+        while (THRESHOLDS[bucket] as usize) < smallest {
+            bucket += 1;
+        }
+        buckets[cell] = bucket as u8;
+        cell += 1;
+    }
+    buckets
+}
+
+/// A histogram of latencies in microseconds.
+///
+/// Shape: 174 bounds r^1 … r^174, r = 10^(1/18), each rounded to seven significant digits, and 175 buckets. Bucket `k`
+/// covers `(bound k-1, bound k]`, bucket 0 also 0 and 1, bucket 174 everything above 4.641589e9. Counts are 64 bits
+/// wide and not cumulative.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LatencyHistogram {
+    pub(super) bucket_counts: [u64; LATENCY_BUCKETS],
+    pub(super) sum_micros: u64,
+}
+
+impl Default for LatencyHistogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for LatencyHistogram {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let filled = self.bucket_counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        f.debug_map().entry(&"sum", &self.sum_micros).entries(filled).finish()
+    }
+}
+
+impl LatencyHistogram {
+    /// A histogram without observations.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bucket_counts: [0; LATENCY_BUCKETS], sum_micros: 0 }
+    }
+
+    /// The bucket of a value.
+    ///
+    /// The cell is made of the value's power of two and the three bits below it, so a cell spans a ratio of at most
+    /// 9/8. Bounds are a ratio of 1.136 apart, hence at most one bound cuts a cell, and one comparison decides. The
+    /// road not taken: a logarithm, which is slower and wrong on bounds.
+    #[inline]
+    #[must_use]
+    pub fn bucket_of(micros: u32) -> usize {
+        let shift = 28_u32.saturating_sub(micros.leading_zeros());
+        let cell = (shift << 3) + (micros >> shift);
+        let bucket = CELL_BUCKETS.get(cell as usize).copied().map_or(LATENCY_BOUNDS, usize::from);
+        bucket + usize::from(THRESHOLDS.get(bucket).is_some_and(|threshold| micros > *threshold))
+    }
+
+    /// Counts one observation.
+    ///
+    /// Saturates at `u64::MAX` observations or microseconds; the latter is 584,000 years.
+    #[inline]
+    pub fn observe(&mut self, micros: u32) {
+        if let Some(count) = self.bucket_counts.get_mut(Self::bucket_of(micros)) {
+            *count = count.saturating_add(1);
+            self.sum_micros = self.sum_micros.saturating_add(u64::from(micros));
+        }
+    }
+
+    /// The count of each of the 175 buckets, not cumulative.
+    #[must_use]
+    pub const fn bucket_counts(&self) -> &[u64] {
+        &self.bucket_counts
+    }
+
+    /// How many observations there are: the sum of all bucket counts.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.bucket_counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// The sum of all observations, in microseconds.
+    #[must_use]
+    pub const fn sum_micros(&self) -> u64 {
+        self.sum_micros
+    }
+
+    /// Says whether there is no observation.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bucket_counts.iter().all(|count| *count == 0)
+    }
+
+    /// Adds `other`. Commutative and associative.
+    ///
+    /// # Errors
+    /// [`MergeError::CountOverflow`] and [`MergeError::SumOverflow`]; `self` is unchanged.
+    pub fn merge(&mut self, other: &Self) -> Result<(), MergeError> {
+        let sum_micros = self.sum_micros.checked_add(other.sum_micros).ok_or(MergeError::SumOverflow)?;
+        let (left, right) = (checked_count(&self.bucket_counts), checked_count(&other.bucket_counts));
+        left.zip(right).and_then(|(left, right)| left.checked_add(right)).ok_or(MergeError::CountOverflow)?;
+        for (left, right) in self.bucket_counts.iter_mut().zip(&other.bucket_counts) {
+            *left = left.saturating_add(*right);
+        }
+        self.sum_micros = sum_micros;
+        Ok(())
+    }
+
+    /// The same histogram as a value of the general model.
+    ///
+    /// # Errors
+    /// [`HistogramError::CountOverflow`] where observations saturated.
+    pub fn to_histogram(&self) -> Result<Histogram, HistogramError> {
+        Histogram::from_parts(Bounds::latency(), self.bucket_counts.to_vec(), Number::Unsigned(self.sum_micros))
+    }
+}

@@ -1,0 +1,167 @@
+//! The value of one series, whatever its kind.
+
+use std::cmp::Ordering;
+
+use crate::{Gauge, Histogram, MetricKind};
+
+/// A number that keeps integers exact.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    /// An integer.
+    Unsigned(u64),
+    /// Any other number. Never NaN inside a [`Gauge`] or [`Histogram`].
+    Float(f64),
+}
+
+impl Number {
+    /// Says whether this is NaN.
+    #[must_use]
+    pub fn is_nan(self) -> bool {
+        matches!(self, Self::Float(value) if value.is_nan())
+    }
+
+    /// Says whether this is zero of either variant.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        match self {
+            Self::Unsigned(value) => value == 0,
+            Self::Float(value) => value == 0.0,
+        }
+    }
+
+    /// The nearest `f64`; exact for integers up to 2^53.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "rounding above 2^53 is this function's documented behaviour")]
+    pub fn to_f64(self) -> f64 {
+        match self {
+            Self::Unsigned(value) => value as f64,
+            Self::Float(value) => value,
+        }
+    }
+
+    /// Orders all numbers by value, exactly; on equal values `Unsigned` is greater, so that the order is total.
+    #[must_use]
+    pub fn total_cmp(self, other: Self) -> Ordering {
+        match (self, other) {
+            (Self::Unsigned(left), Self::Unsigned(right)) => left.cmp(&right),
+            (Self::Float(left), Self::Float(right)) => left.total_cmp(&right),
+            (Self::Unsigned(left), Self::Float(right)) => compare(left, right),
+            (Self::Float(left), Self::Unsigned(right)) => compare(right, left).reverse(),
+        }
+    }
+}
+
+/// Compares without rounding the integer to a float, which would make numbers above 2^53 equal that are not.
+fn compare(integer: u64, float: f64) -> Ordering {
+    const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
+    if float < 0.0 {
+        return Ordering::Greater;
+    }
+    // NaN never gets here from a gauge or histogram.
+    if float >= TWO_POW_64 || float.is_nan() {
+        return Ordering::Less;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ trunc(float) < 2^64")]
+    let whole = float.trunc() as u64;
+    integer.cmp(&whole).then(if float.fract() > 0.0 { Ordering::Less } else { Ordering::Greater })
+}
+
+/// Why two values cannot be merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// One is a counter and the other a gauge, for instance.
+    #[error("values of different kinds")]
+    KindDiffers,
+    /// Histograms with different bounds.
+    #[error("histograms with different bounds")]
+    BoundsDiffer,
+    /// One histogram has an integer sum, the other a float sum.
+    #[error("an integer sum and a float sum")]
+    SumDiffers,
+    /// A count would pass 64 bits.
+    #[error("a count passes 64 bits")]
+    CountOverflow,
+    /// An integer sum would pass 64 bits.
+    #[error("a sum passes 64 bits")]
+    SumOverflow,
+    /// A float sum would be NaN (+Inf plus -Inf).
+    #[error("a sum is not a number")]
+    SumNotANumber,
+}
+
+impl MergeError {
+    /// Says whether the two values describe different things, as opposed to a number that got too big.
+    #[must_use]
+    pub const fn is_conflict(self) -> bool {
+        matches!(self, Self::KindDiffers | Self::BoundsDiffer | Self::SumDiffers)
+    }
+}
+
+/// The value of one series. In a [`Delta`](crate::Delta) what was added in a window, in a
+/// [`Snapshot`](crate::Snapshot) the total.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A count.
+    Counter(u64),
+    /// A reading.
+    Gauge(Gauge),
+    /// Counts under bounds.
+    Histogram(Histogram),
+}
+
+impl Value {
+    /// The kind of family that such a value belongs to.
+    #[must_use]
+    pub const fn kind(&self) -> MetricKind {
+        match self {
+            Self::Counter(_) => MetricKind::Counter,
+            Self::Gauge(_) => MetricKind::Gauge,
+            Self::Histogram(_) => MetricKind::Histogram,
+        }
+    }
+
+    /// Returns the sum of both, or for gauges the one that wins. Commutative and associative (float sums up to
+    /// rounding).
+    ///
+    /// # Errors
+    /// Every [`MergeError`].
+    pub fn merged(&self, other: &Self) -> Result<Self, MergeError> {
+        match (self, other) {
+            (Self::Counter(left), Self::Counter(right)) => {
+                left.checked_add(*right).map(Self::Counter).ok_or(MergeError::CountOverflow)
+            }
+            (Self::Gauge(left), Self::Gauge(right)) => Ok(Self::Gauge(left.merged(*right))),
+            (Self::Histogram(left), Self::Histogram(right)) => left.merged(right).map(Self::Histogram),
+            _ => Err(MergeError::KindDiffers),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_order_by_exact_value() {
+        use Number::{Float, Unsigned};
+        // 2^53 + 1 is not an f64; rounding it first would make these equal.
+        assert_eq!(Unsigned((1 << 53) + 1).total_cmp(Float(9_007_199_254_740_992.0)), Ordering::Greater);
+        assert_eq!(Unsigned(u64::MAX).total_cmp(Float(1.8446744073709552e19)), Ordering::Less);
+        assert_eq!(Unsigned(u64::MAX).total_cmp(Float(f64::INFINITY)), Ordering::Less);
+        assert_eq!(Unsigned(0).total_cmp(Float(f64::NEG_INFINITY)), Ordering::Greater);
+        assert_eq!(Unsigned(0).total_cmp(Float(-0.5)), Ordering::Greater);
+        assert_eq!(Unsigned(2).total_cmp(Float(2.5)), Ordering::Less);
+        assert_eq!(Float(2.5).total_cmp(Unsigned(2)), Ordering::Greater);
+        assert_eq!(Unsigned(2).total_cmp(Float(2.0)), Ordering::Greater);
+        assert_eq!(Float(2.0).total_cmp(Unsigned(2)), Ordering::Less);
+    }
+
+    #[test]
+    fn counter_overflow_is_an_error() {
+        let most = Value::Counter(u64::MAX);
+        assert_eq!(most.merged(&Value::Counter(1)), Err(MergeError::CountOverflow));
+        assert_eq!(most.merged(&Value::Counter(0)), Ok(Value::Counter(u64::MAX)));
+        assert_eq!(most.merged(&Value::Gauge(Gauge::unsigned(1, 1))), Err(MergeError::KindDiffers));
+    }
+}

@@ -1,0 +1,325 @@
+//! Deltas and snapshots as messages, and back.
+//!
+//! The one gate through which a metric set enters from outside; it trusts nothing. A set must be canonical: families
+//! ordered by name, series by label set, labels by name, nothing twice, no empty label value, every value of its
+//! family's kind, histogram spans in order and within their bounds. What the reader refuses the writer never writes.
+//! Memory is linear in the size of the message, the factor being a histogram's at most 513 buckets.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use tributary_proto::{Message as _, v1};
+
+use crate::{
+    Bounds, BoundsError, DecimalBounds, Delta, ExplicitBounds, FamilyDescriptor, FamilyError, Gauge, GaugeError,
+    Histogram, HistogramError, LabelError, LabelSet, MetricFamily, MetricKind, Number, Series, Snapshot, Value,
+    limits::{MAX_BOUNDS, MAX_LABELS},
+};
+
+/// The schema of stored snapshots that this crate writes, and the highest that it reads.
+pub const SNAPSHOT_SCHEMA: u32 = 1;
+
+/// Why bytes or messages are no delta or snapshot.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes are no such message.
+    #[error("not a LedgerState: {0}")]
+    Protobuf(String),
+    /// The snapshot is of a schema that this crate does not know.
+    #[error("schema {schema} is 0 or above {SNAPSHOT_SCHEMA}")]
+    Schema {
+        /// The schema found.
+        schema: u32,
+    },
+    /// A required part is missing.
+    #[error("no {part}")]
+    Missing {
+        /// Name of the message's field.
+        part: &'static str,
+    },
+    /// Families, series, labels or spans are out of order, or one occurs twice.
+    #[error("{what} out of order or twice")]
+    Order {
+        /// What.
+        what: &'static str,
+    },
+    /// A family has no series; such a family says nothing and is never written.
+    #[error("a family without series")]
+    NoSeries,
+    /// A family is not legal.
+    #[error(transparent)]
+    Family(#[from] FamilyError),
+    /// A family's kind is not known.
+    #[error("metric kind {kind} is not known")]
+    Kind {
+        /// The number found.
+        kind: i32,
+    },
+    /// A value is not of its family's kind.
+    #[error("a value is not of its family's kind")]
+    ValueKind,
+    /// Labels are not legal.
+    #[error(transparent)]
+    Label(#[from] LabelError),
+    /// A label value is empty, which would be another way to write the same set.
+    #[error("a label value is empty")]
+    EmptyLabel,
+    /// A reading is not legal.
+    #[error(transparent)]
+    Gauge(#[from] GaugeError),
+    /// Bounds are not legal.
+    #[error(transparent)]
+    Bounds(#[from] BoundsError),
+    /// A span of buckets reaches beyond the last bucket.
+    #[error("a span of buckets ends after the last bucket")]
+    Span,
+    /// A histogram is not legal.
+    #[error(transparent)]
+    Histogram(#[from] HistogramError),
+    /// Series of one delta have different starts, or a snapshot's series starts before the snapshot.
+    #[error("a start time is not possible")]
+    StartTime,
+}
+
+impl Delta {
+    /// Writes the delta as a message. The start of the window stands in every series.
+    #[must_use]
+    pub fn to_wire(&self) -> v1::MetricSet {
+        let start_time_ms = self.start_time_ms().unwrap_or(0);
+        let families = self.families().map(|family| {
+            let series = family.series().map(|(labels, value)| series_to_wire(labels, start_time_ms, value));
+            family_to_wire(family.descriptor(), series.collect())
+        });
+        v1::MetricSet { families: families.collect() }
+    }
+
+    /// Reads a message that came from outside.
+    ///
+    /// A start without series has no place in the message: a delta of nothing reads back without a start.
+    ///
+    /// # Errors
+    /// Every [`DecodeError`] except those of bytes and schema.
+    pub fn from_wire(message: v1::MetricSet) -> Result<Self, DecodeError> {
+        let mut delta = Self::new();
+        let mut start: Option<u64> = None;
+        read_families(message, |descriptor, labels, start_time_ms, value| {
+            if *start.get_or_insert(start_time_ms) != start_time_ms {
+                return Err(DecodeError::StartTime);
+            }
+            // Cannot fail: the kind fits and every series is new.
+            delta.add(descriptor, labels, value).map_err(|_| DecodeError::ValueKind)
+        })?;
+        delta.set_start(start.unwrap_or(0));
+        Ok(delta)
+    }
+}
+
+impl Snapshot {
+    /// Writes the state as a message.
+    #[must_use]
+    pub fn to_wire(&self) -> v1::LedgerState {
+        let families = self.families().map(|family| {
+            let series =
+                family.series().map(|(labels, series)| series_to_wire(labels, series.start_time_ms, &series.value));
+            family_to_wire(family.descriptor(), series.collect())
+        });
+        v1::LedgerState {
+            schema: SNAPSHOT_SCHEMA,
+            version: self.version,
+            start_time_ms: self.start_time_ms,
+            last_applied_ms: self.last_applied_ms,
+            metrics: Some(v1::MetricSet { families: families.collect() }),
+        }
+    }
+
+    /// Reads a message that came from outside.
+    ///
+    /// # Errors
+    /// Every [`DecodeError`] except that of bytes.
+    pub fn from_wire(message: v1::LedgerState) -> Result<Self, DecodeError> {
+        let v1::LedgerState { schema, version, start_time_ms, last_applied_ms, metrics } = message;
+        if schema == 0 || schema > SNAPSHOT_SCHEMA {
+            return Err(DecodeError::Schema { schema });
+        }
+        let metrics = metrics.ok_or(DecodeError::Missing { part: "metrics" })?;
+        let mut families: BTreeMap<Cow<'static, str>, MetricFamily> = BTreeMap::new();
+        read_families(metrics, |descriptor, labels, series_start_ms, value| {
+            if series_start_ms < start_time_ms {
+                return Err(DecodeError::StartTime);
+            }
+            let family = families
+                .entry(descriptor.key())
+                .or_insert_with(|| MetricFamily { descriptor: descriptor.clone(), series: BTreeMap::new() });
+            family.series.insert(labels, Series { start_time_ms: series_start_ms, value });
+            Ok(())
+        })?;
+        Ok(Self { version, start_time_ms, last_applied_ms, families })
+    }
+
+    /// Writes the state as bytes: an encoded `tributary.v1.LedgerState`.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+
+    /// Reads bytes that came from outside.
+    ///
+    /// # Errors
+    /// Every [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let message = v1::LedgerState::decode(bytes).map_err(|error| DecodeError::Protobuf(error.to_string()))?;
+        Self::from_wire(message)
+    }
+}
+
+fn family_to_wire(descriptor: &FamilyDescriptor, series: Vec<v1::Series>) -> v1::MetricFamily {
+    let kind = match descriptor.kind() {
+        MetricKind::Counter => v1::MetricKind::Counter,
+        MetricKind::Gauge => v1::MetricKind::Gauge,
+        MetricKind::Histogram => v1::MetricKind::Histogram,
+    };
+    v1::MetricFamily {
+        name: descriptor.name().to_owned(),
+        help: descriptor.help().to_owned(),
+        unit: descriptor.unit().to_owned(),
+        kind: kind.into(),
+        series,
+    }
+}
+
+fn series_to_wire(labels: &LabelSet, start_time_ms: u64, value: &Value) -> v1::Series {
+    let labels = labels.iter().map(|(name, value)| v1::Label { name: name.to_owned(), value: value.to_owned() });
+    let value = match value {
+        Value::Counter(count) => v1::series::Value::Counter(*count),
+        Value::Gauge(gauge) => v1::series::Value::Gauge(v1::Gauge {
+            time_ms: gauge.time_ms(),
+            value: Some(match gauge.value() {
+                Number::Unsigned(value) => v1::gauge::Value::Unsigned(value),
+                Number::Float(value) => v1::gauge::Value::Float(value),
+            }),
+        }),
+        Value::Histogram(histogram) => v1::series::Value::Histogram(histogram_to_wire(histogram)),
+    };
+    v1::Series { labels: labels.collect(), start_time_ms, value: Some(value) }
+}
+
+fn histogram_to_wire(histogram: &Histogram) -> v1::Histogram {
+    use v1::histogram::{DecimalLayout, ExplicitLayout, Layout, Span, Sum};
+    let layout = match histogram.bounds() {
+        Bounds::Decimal(decimal) => {
+            Layout::Decimal(DecimalLayout { per_decade: decimal.per_decade(), bounds: decimal.bounds() })
+        }
+        Bounds::Explicit(explicit) => Layout::Explicit(ExplicitLayout { bounds: explicit.as_slice().to_vec() }),
+    };
+    let mut spans: Vec<Span> = Vec::new();
+    let mut run_goes_on = false;
+    for (offset, count) in (0_u32..).zip(histogram.bucket_counts()) {
+        match spans.last_mut().filter(|_| run_goes_on) {
+            _ if *count == 0 => run_goes_on = false,
+            Some(span) => span.counts.push(*count),
+            None => {
+                spans.push(Span { offset, counts: vec![*count] });
+                run_goes_on = true;
+            }
+        }
+    }
+    let sum = match histogram.sum() {
+        Number::Unsigned(sum) => Sum::UnsignedSum(sum),
+        Number::Float(sum) => Sum::FloatSum(sum),
+    };
+    v1::Histogram { spans, layout: Some(layout), sum: Some(sum) }
+}
+
+/// Checks a metric set and hands each series on, in order.
+fn read_families(
+    message: v1::MetricSet,
+    mut accept: impl FnMut(&FamilyDescriptor, LabelSet, u64, Value) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut last_name: Option<String> = None;
+    for v1::MetricFamily { name, help, unit, kind, series } in message.families {
+        if last_name.as_ref().is_some_and(|last| *last >= name) {
+            return Err(DecodeError::Order { what: "families" });
+        }
+        last_name = Some(name.clone());
+        let kind = match v1::MetricKind::try_from(kind) {
+            Ok(v1::MetricKind::Counter) => MetricKind::Counter,
+            Ok(v1::MetricKind::Gauge) => MetricKind::Gauge,
+            Ok(v1::MetricKind::Histogram) => MetricKind::Histogram,
+            Ok(v1::MetricKind::Unspecified) | Err(_) => return Err(DecodeError::Kind { kind }),
+        };
+        let descriptor = FamilyDescriptor::new(name, help, unit, kind)?;
+        if series.is_empty() {
+            return Err(DecodeError::NoSeries);
+        }
+        let mut last_labels: Option<LabelSet> = None;
+        for v1::Series { labels, start_time_ms, value } in series {
+            let labels = read_labels(labels)?;
+            if last_labels.as_ref().is_some_and(|last| *last >= labels) {
+                return Err(DecodeError::Order { what: "series" });
+            }
+            last_labels = Some(labels.clone());
+            let value = read_value(value.ok_or(DecodeError::Missing { part: "value" })?)?;
+            if value.kind() != kind {
+                return Err(DecodeError::ValueKind);
+            }
+            accept(&descriptor, labels, start_time_ms, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_labels(labels: Vec<v1::Label>) -> Result<LabelSet, DecodeError> {
+    if labels.len() > MAX_LABELS {
+        return Err(LabelError::TooMany.into());
+    }
+    if !labels.is_sorted_by(|left, right| left.name < right.name) {
+        return Err(DecodeError::Order { what: "labels" });
+    }
+    if labels.iter().any(|label| label.value.is_empty()) {
+        return Err(DecodeError::EmptyLabel);
+    }
+    Ok(LabelSet::from_pairs(labels.into_iter().map(|label| (label.name, label.value)))?)
+}
+
+fn read_value(value: v1::series::Value) -> Result<Value, DecodeError> {
+    Ok(match value {
+        v1::series::Value::Counter(count) => Value::Counter(count),
+        v1::series::Value::Gauge(v1::Gauge { time_ms, value }) => {
+            let number = match value.ok_or(DecodeError::Missing { part: "gauge value" })? {
+                v1::gauge::Value::Unsigned(value) => Number::Unsigned(value),
+                v1::gauge::Value::Float(value) => Number::Float(value),
+            };
+            Value::Gauge(Gauge::new(number, time_ms)?)
+        }
+        v1::series::Value::Histogram(histogram) => Value::Histogram(read_histogram(histogram)?),
+    })
+}
+
+fn read_histogram(message: v1::Histogram) -> Result<Histogram, DecodeError> {
+    use v1::histogram::{Layout, Span, Sum};
+    let v1::Histogram { spans, layout, sum } = message;
+    let bounds = match layout.ok_or(DecodeError::Missing { part: "layout" })? {
+        Layout::Decimal(decimal) => Bounds::Decimal(DecimalBounds::new(decimal.per_decade, decimal.bounds)?),
+        Layout::Explicit(explicit) => Bounds::Explicit(ExplicitBounds::new(&explicit.bounds)?),
+    };
+    // Checked before the buckets are made: their number comes from the message.
+    if bounds.len() > MAX_BOUNDS {
+        return Err(BoundsError::Length { bounds: bounds.len() }.into());
+    }
+    let mut bucket_counts = vec![0; bounds.len().saturating_add(1)];
+    let mut free_from = 0;
+    for Span { offset, counts } in spans {
+        let offset = usize::try_from(offset).map_err(|_| DecodeError::Span)?;
+        if offset < free_from {
+            return Err(DecodeError::Order { what: "spans" });
+        }
+        let end = offset.checked_add(counts.len()).ok_or(DecodeError::Span)?;
+        bucket_counts.get_mut(offset..end).ok_or(DecodeError::Span)?.copy_from_slice(&counts);
+        free_from = end;
+    }
+    let sum = match sum.ok_or(DecodeError::Missing { part: "sum" })? {
+        Sum::UnsignedSum(sum) => Number::Unsigned(sum),
+        Sum::FloatSum(sum) => Number::Float(sum),
+    };
+    Ok(Histogram::from_parts(bounds, bucket_counts, sum)?)
+}

@@ -1,0 +1,334 @@
+//! The laws of the model: merging commutes and associates, the order of deltas does not matter, an error changes
+//! nothing, and what is written reads back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of a test")]
+
+use std::collections::BTreeSet;
+
+use proptest::{collection::vec, prelude::*};
+use tributary_proto::{Message as _, flag_logs::TelemetryData, v1};
+use tributary_telemetry::{
+    Applied, ApplyError, Bounds, Delta, DeltaError, FamilyDescriptor, Gauge, Histogram, LabelSet, MergeError,
+    MetricKind, Number, Snapshot, Value, Zero,
+    arbitrary::{COUNTER, DECIMAL, GAUGE, bounds, delta, gauge, histogram, telemetry_delta},
+    confidence::{TelemetryDelta, declare_resolver},
+    limits::{MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_UNKNOWN_REASONS},
+};
+
+fn merged(parts: &[&Delta]) -> Delta {
+    let mut all = Delta::new();
+    parts.iter().for_each(|part| all.merge(part).unwrap());
+    all
+}
+
+/// Applies a delta that fits the state.
+fn apply(state: &mut Snapshot, delta: &Delta, now_ms: u64) {
+    let applied = state.apply(delta, now_ms).unwrap();
+    assert_eq!((applied.series_refused, applied.series_conflicting), (0, 0));
+}
+
+fn merged_telemetry(parts: &[&TelemetryDelta]) -> TelemetryDelta {
+    let mut all = TelemetryDelta::new();
+    parts.iter().for_each(|part| all.merge(part).unwrap());
+    all
+}
+
+fn read_back(reports: &[TelemetryData], time_ms: u64) -> TelemetryDelta {
+    let mut all = TelemetryDelta::new();
+    for report in reports {
+        // Through bytes, so that what does not survive the wire fails here.
+        let report = TelemetryData::decode(report.encode_to_vec().as_slice()).unwrap();
+        all.merge(&TelemetryDelta::from_wire(&report, time_ms).unwrap().0).unwrap();
+    }
+    all
+}
+
+proptest! {
+    #[test]
+    fn merging_deltas_commutes_associates_and_has_an_identity(a in delta(), b in delta(), c in delta()) {
+        prop_assert_eq!(merged(&[&a, &b]), merged(&[&b, &a]));
+        prop_assert_eq!(merged(&[&merged(&[&a, &b]), &c]), merged(&[&a, &merged(&[&b, &c])]));
+        prop_assert_eq!(merged(&[&a]), a.clone());
+        let mut with_nothing = a.clone();
+        with_nothing.merge(&Delta::new()).unwrap();
+        prop_assert_eq!(with_nothing, a);
+    }
+
+    #[test]
+    fn merging_telemetry_commutes_associates_and_has_an_identity(
+        a in telemetry_delta(0_u64..3), b in telemetry_delta(0_u64..3), c in telemetry_delta(0_u64..3),
+    ) {
+        prop_assert_eq!(merged_telemetry(&[&a, &b]), merged_telemetry(&[&b, &a]));
+        let (ab, bc) = (merged_telemetry(&[&a, &b]), merged_telemetry(&[&b, &c]));
+        prop_assert_eq!(merged_telemetry(&[&ab, &c]), merged_telemetry(&[&a, &bc]));
+        prop_assert_eq!(merged_telemetry(&[&a]), a.clone());
+        prop_assert_eq!(merged_telemetry(&[&a, &TelemetryDelta::new()]), a);
+    }
+
+    #[test]
+    fn readings_commute_and_associate(a in gauge(), b in gauge(), c in gauge()) {
+        prop_assert_eq!(a.merged(b), b.merged(a));
+        prop_assert_eq!(a.merged(b).merged(c), a.merged(b.merged(c)));
+        prop_assert_eq!(a.merged(a), a);
+    }
+
+    #[test]
+    fn count_is_the_sum_of_the_buckets_after_any_merge(
+        (a, b) in bounds().prop_flat_map(|bounds| (histogram(bounds.clone(), false), histogram(bounds, false))),
+    ) {
+        let both = a.merged(&b).unwrap();
+        prop_assert_eq!(both.count(), both.bucket_counts().iter().sum::<u64>());
+        prop_assert_eq!(both.count(), a.count() + b.count());
+        prop_assert_eq!(both.bucket_counts().len(), both.bounds().len() + 1);
+    }
+
+    #[test]
+    fn deltas_in_any_order_and_grouping_give_one_state(
+        (deltas, order) in vec(delta(), 1..6).prop_flat_map(|deltas| {
+            let order = Just((0..deltas.len()).collect::<Vec<_>>()).prop_shuffle();
+            (Just(deltas), order)
+        }),
+    ) {
+        // Starts differ by order, legitimately: a series starts with the first delta that brings it.
+        let strip = |mut deltas: Vec<Delta>| {
+            for delta in &mut deltas { delta.set_start(1); }
+            deltas
+        };
+        let deltas = strip(deltas);
+        let mut one_by_one = Snapshot::new(1);
+        for delta in &deltas { apply(&mut one_by_one, delta, 9); }
+        let mut shuffled = Snapshot::new(1);
+        for index in order { apply(&mut shuffled, &deltas[index], 9); }
+        prop_assert_eq!(&one_by_one, &shuffled);
+
+        let mut at_once = Snapshot::new(1);
+        let applied = at_once.apply(&merged(&deltas.iter().collect::<Vec<_>>()), 9).unwrap();
+        prop_assert_eq!(applied.series_added, u64::try_from(at_once.series_count()).unwrap());
+        prop_assert!(one_by_one.families().eq(at_once.families()));
+        prop_assert_eq!((one_by_one.version(), at_once.version()), (u64::try_from(deltas.len()).unwrap(), 1));
+    }
+
+    #[test]
+    fn delta_reads_back_as_written(delta in delta()) {
+        let bytes = delta.to_wire().encode_to_vec();
+        let read = Delta::from_wire(v1::MetricSet::decode(bytes.as_slice()).unwrap()).unwrap();
+        prop_assert_eq!(&read, &delta);
+        prop_assert_eq!(read.to_wire().encode_to_vec(), bytes);
+    }
+
+    #[test]
+    fn snapshot_reads_back_as_written(deltas in vec(delta(), 0..4), start_ms in 0_u64..1_000) {
+        let mut state = Snapshot::new(start_ms);
+        for delta in &deltas { apply(&mut state, delta, 2_000); }
+        let bytes = state.encode();
+        let read = Snapshot::decode(&bytes).unwrap();
+        prop_assert_eq!(&read, &state);
+        prop_assert_eq!(read.encode(), bytes);
+    }
+
+    #[test]
+    fn garbage_is_an_error_or_a_snapshot_but_never_a_panic(bytes in vec(any::<u8>(), 0..200)) {
+        if let Ok(state) = Snapshot::decode(&bytes) {
+            prop_assert_eq!(Snapshot::decode(&state.encode()).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn damaged_snapshot_is_an_error_or_a_snapshot_but_never_a_panic(
+        delta in delta(), at: prop::sample::Index, to: u8,
+    ) {
+        let mut state = Snapshot::new(0);
+        apply(&mut state, &delta, 2_000);
+        let mut bytes = state.encode();
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        if let Ok(state) = Snapshot::decode(&bytes) {
+            prop_assert_eq!(Snapshot::decode(&state.encode()).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn reports_together_say_what_the_accumulator_says(telemetry in telemetry_delta(Just(7))) {
+        let reports = telemetry.to_wire();
+        prop_assert_eq!(reports.is_empty(), telemetry.is_empty());
+        for report in &reports {
+            if let Some(latency) = &report.resolve_latency {
+                let buckets: u64 = latency.buckets.iter().flat_map(|span| &span.counts).map(|count| u64::from(*count)).sum();
+                prop_assert_eq!(u64::from(latency.count), buckets);
+            }
+            prop_assert!(report.sdk.is_none() && report.resolver_version.is_empty());
+        }
+        for report in reports.iter().skip(1) {
+            prop_assert_eq!(report.memory_bytes, 0);
+            prop_assert!(report.state_age.is_none());
+            prop_assert!(report.apply_dedup.is_none_or(|dedup| dedup.map_size == 0 && dedup.map_capacity == 0));
+        }
+        prop_assert_eq!(read_back(&reports, 7), telemetry);
+    }
+
+    #[test]
+    fn mapping_is_linear(a in telemetry_delta(0_u64..3), b in telemetry_delta(0_u64..3)) {
+        // Beyond the bound on unknown reasons the two differ on purpose: which label a folded count has.
+        let unknown = a.resolves().chain(b.resolves()).filter(|(reason, _)| !(0..11).contains(reason));
+        prop_assume!(unknown.map(|(reason, _)| reason).collect::<BTreeSet<_>>().len() <= MAX_UNKNOWN_REASONS);
+        let both = merged_telemetry(&[&a, &b]).to_delta("r", 5).unwrap();
+        let (a, b) = (a.to_delta("r", 5).unwrap(), b.to_delta("r", 5).unwrap());
+        prop_assert_eq!(merged(&[&a, &b]), both);
+    }
+}
+
+fn no_labels() -> LabelSet {
+    LabelSet::empty()
+}
+
+fn one_counter(count: u64) -> Delta {
+    let mut delta = Delta::new();
+    delta.add_counter(&COUNTER, no_labels(), count).unwrap();
+    delta
+}
+
+#[test]
+fn apply_that_overflows_leaves_the_state_unchanged() {
+    let mut state = Snapshot::new(1);
+    let mut full = one_counter(u64::MAX);
+    full.set_gauge(&GAUGE, no_labels(), Gauge::unsigned(1, 1)).unwrap();
+    assert_eq!(state.apply(&full, 2).unwrap().series_added, 2);
+    let before = state.clone();
+
+    // The gauge comes first by name and is fine; nothing of it may stay.
+    let mut over = one_counter(1);
+    over.set_gauge(&GAUGE, no_labels(), Gauge::unsigned(2, 2)).unwrap();
+    let error = state.apply(&over, 3);
+    assert_eq!(error, Err(ApplyError::Overflow { family: "requests".into(), source: MergeError::CountOverflow }));
+    assert_eq!(state, before);
+    assert!(state.apply(&one_counter(0), 3).is_ok(), "u64::MAX itself is a legal total");
+}
+
+#[test]
+fn merge_that_fails_leaves_the_delta_unchanged() {
+    let mut delta = one_counter(u64::MAX);
+    let before = delta.clone();
+    let mut other = one_counter(1);
+    other.set_gauge(&GAUGE, no_labels(), Gauge::unsigned(2, 2)).unwrap();
+    other.set_start(5);
+    assert!(matches!(delta.merge(&other), Err(DeltaError::Merge { source: MergeError::CountOverflow, .. })));
+    assert_eq!(delta, before);
+
+    let gauge_of_that_name = FamilyDescriptor::new("requests", "", "", MetricKind::Gauge).unwrap();
+    let refused = delta.set_gauge(&gauge_of_that_name, no_labels(), Gauge::unsigned(1, 1));
+    assert_eq!(refused, Err(DeltaError::Kind { family: "requests".into() }));
+    assert_eq!(delta.add_counter(&GAUGE, no_labels(), 1), Err(DeltaError::Kind { family: "memory_bytes".into() }));
+    assert_eq!(delta, before);
+}
+
+#[test]
+fn histogram_overflow_leaves_the_destination_unchanged() {
+    let of = |count, sum| {
+        let mut counts = vec![0; 175];
+        counts[174] = count;
+        Histogram::from_parts(Bounds::latency(), counts, Number::Unsigned(sum)).unwrap()
+    };
+    let mut full = of(u64::MAX, u64::MAX);
+    let before = full.clone();
+    assert_eq!(full.merge(&of(1, 0)), Err(MergeError::CountOverflow));
+    assert_eq!(of(1, u64::MAX).merged(&of(1, 1)), Err(MergeError::SumOverflow));
+    // Different buckets, each far from its limit; only together do they pass it.
+    let mut low = vec![0; 175];
+    low[0] = u64::MAX;
+    let low = Histogram::from_parts(Bounds::latency(), low, Number::Unsigned(0)).unwrap();
+    assert_eq!(full.merge(&low), Err(MergeError::CountOverflow));
+    assert_eq!(full.merge(&Histogram::new(Bounds::latency())), Ok(()));
+    assert_eq!(full, before);
+    assert!(Histogram::from_parts(Bounds::latency(), vec![u64::MAX; 175], Number::Unsigned(0)).is_err());
+}
+
+#[test]
+fn conflicts_are_refused_and_counted_and_the_rest_is_applied() {
+    let mut state = Snapshot::new(1);
+    assert_eq!(state.declare(&DECIMAL, no_labels(), Zero::Histogram(Bounds::latency())).series_added, 1);
+    assert_eq!(state.apply(&one_counter(5), 2).unwrap().series_conflicting, 0);
+
+    let mut delta = Delta::new();
+    let same_name = FamilyDescriptor::new("requests", "", "", MetricKind::Gauge).unwrap();
+    let same_sample = FamilyDescriptor::new("latency_microseconds_count", "", "", MetricKind::Gauge).unwrap();
+    let other_bounds = Histogram::new(Bounds::Explicit(tributary_telemetry::ExplicitBounds::new(&[1.0]).unwrap()));
+    delta.set_gauge(&same_name, no_labels(), Gauge::unsigned(1, 1)).unwrap();
+    delta.set_gauge(&same_sample, no_labels(), Gauge::unsigned(1, 1)).unwrap();
+    delta.add_histogram(&DECIMAL, no_labels(), &other_bounds).unwrap();
+    delta.set_gauge(&GAUGE, no_labels(), Gauge::unsigned(1, 1)).unwrap();
+    let applied = state.apply(&delta, 3).unwrap();
+    assert_eq!(applied, Applied { series_added: 1, series_refused: 0, series_conflicting: 3 });
+    assert_eq!(state.get("requests", &no_labels()).unwrap().value(), &Value::Counter(5));
+    assert!(state.get("latency_microseconds_count", &no_labels()).is_none());
+    assert!(state.get("memory_bytes", &no_labels()).is_some());
+}
+
+fn numbered(family: &str, series: std::ops::Range<usize>) -> Delta {
+    let family = FamilyDescriptor::new(family.to_owned(), "", "", MetricKind::Counter).unwrap();
+    let mut delta = Delta::new();
+    for number in series {
+        let labels = LabelSet::from_pairs([("number", number.to_string())]).unwrap();
+        delta.add_counter(&family, labels, 1).unwrap();
+    }
+    delta
+}
+
+#[test]
+fn series_at_the_bound_keep_growing_and_new_ones_are_refused_and_counted() {
+    let mut state = Snapshot::new(1);
+    let first = state.apply(&numbered("f0", 0..MAX_SERIES_PER_FAMILY + 3), 2).unwrap();
+    assert_eq!((first.series_added, first.series_refused), (1_000, 3));
+    for family in 1..MAX_SERIES / MAX_SERIES_PER_FAMILY {
+        apply(&mut state, &numbered(&format!("f{family}"), 0..MAX_SERIES_PER_FAMILY), 2);
+    }
+    assert_eq!(state.series_count(), MAX_SERIES);
+    let beyond = state.apply(&numbered("zz", 0..2), 2).unwrap();
+    assert_eq!((beyond.series_added, beyond.series_refused), (0, 2));
+    let again = state.apply(&numbered("f3", 0..2), 2).unwrap();
+    assert_eq!((again.series_added, again.series_refused), (0, 0));
+    let grown = state.get("f3", &LabelSet::from_pairs([("number", "1")]).unwrap()).unwrap();
+    assert_eq!(grown.value(), &Value::Counter(2));
+    assert_eq!(declare_resolver(&mut state, "r").unwrap().series_refused, 14);
+    assert_eq!(Snapshot::decode(&state.encode()).unwrap(), state);
+}
+
+#[test]
+fn start_of_a_series_is_clamped_and_never_moves() {
+    let start_of = |snapshot_ms, window_ms, now_ms| {
+        let mut state = Snapshot::new(snapshot_ms);
+        let mut delta = one_counter(1);
+        delta.set_start(window_ms);
+        apply(&mut state, &delta, now_ms);
+        let mut later = one_counter(1);
+        later.set_start(window_ms + 50);
+        apply(&mut state, &later, now_ms + 60);
+        let mut earlier = one_counter(1);
+        earlier.set_start(1);
+        apply(&mut state, &earlier, now_ms + 70);
+        state.get("requests", &no_labels()).unwrap().start_time_ms()
+    };
+    assert_eq!(start_of(100, 150, 200), 150);
+    assert_eq!(start_of(100, 50, 200), 100, "not before the state");
+    assert_eq!(start_of(100, 0, 200), 100, "unknown");
+    assert_eq!(start_of(100, 900, 200), 200, "a producer's clock that is ahead");
+    assert_eq!(start_of(100, 900, 50), 100, "a clock that went back");
+}
+
+#[test]
+fn last_applied_never_goes_back_and_version_counts_applies() {
+    let mut state = Snapshot::new(1);
+    assert_eq!((state.version(), state.last_applied_ms()), (0, 0));
+    apply(&mut state, &one_counter(1), 10);
+    apply(&mut state, &one_counter(1), 5);
+    assert_eq!((state.version(), state.last_applied_ms()), (2, 10));
+}
+
+#[test]
+fn declared_resolver_is_complete_once_and_declaring_again_changes_nothing() {
+    let mut state = Snapshot::new(1);
+    assert_eq!(declare_resolver(&mut state, "r").unwrap().series_added, 1 + 11 + 2);
+    let before = state.clone();
+    assert_eq!(declare_resolver(&mut state, "r").unwrap(), Applied::default());
+    assert_eq!(state, before);
+    assert!(declare_resolver(&mut state, &"x".repeat(1_025)).is_err());
+    assert_eq!(state, before);
+}
