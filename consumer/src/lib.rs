@@ -1,1 +1,80 @@
-//! Placeholder.
+//! The consumer Worker: merges the deltas of all isolates exactly once, forwards their flag logs, publishes metrics.
+//!
+//! Read in the order of the flow: [`message`] (one queue message), [`pipeline`] (one batch), [`ledger`] (the cumulative
+//! state), [`backend`] (deliveries), [`scrape`] (`/metrics`). All of these are plain Rust and tested natively;
+//! `platform` wires them to the Workers runtime and holds no logic.
+
+pub mod backend;
+pub mod config;
+pub mod ledger;
+pub mod limits;
+pub mod message;
+pub mod pipeline;
+#[cfg(target_arch = "wasm32")]
+mod platform;
+pub mod scrape;
+pub mod self_metrics;
+pub mod self_report;
+
+#[cfg(target_arch = "wasm32")]
+mod entry {
+    //! What the platform calls.
+
+    use std::{cell::RefCell, rc::Rc};
+
+    use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+    use worker::{Context, Env, Request, Response, event, worker_sys};
+
+    use crate::{
+        pipeline::{Surroundings, process},
+        platform::{backend::Backend, fetch::serve, ledger::Ledger, log, queue, runtime},
+        self_report::SelfReport,
+    };
+
+    #[event(fetch)]
+    async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
+        serve(&request, &env).await
+    }
+
+    thread_local! {
+        /// This isolate's own report. Plain data: batches that run interleaved may share it.
+        static REPORT: RefCell<Option<Rc<RefCell<SelfReport>>>> = const { RefCell::new(None) };
+    }
+
+    /// The isolate's report, made by its first batch: randomness is not to be had outside a request.
+    fn report() -> Result<Rc<RefCell<SelfReport>>, getrandom::Error> {
+        if let Some(report) = REPORT.with_borrow(Clone::clone) {
+            return Ok(report);
+        }
+        let report = Rc::new(RefCell::new(SelfReport::new(runtime::new_stream_id()?)));
+        REPORT.set(Some(Rc::clone(&report)));
+        Ok(report)
+    }
+
+    /// The queue handler, exported by hand: `#[event(queue)]` turns an error into a panic, which resets the isolate.
+    ///
+    /// Never rejects for a reason of its own: a rejected batch is retried as a whole. What it cannot do it leaves
+    /// unsettled by message.
+    #[wasm_bindgen]
+    #[expect(unreachable_pub, reason = "exported to JavaScript")]
+    pub async fn queue(
+        batch: worker_sys::MessageBatch,
+        env: Env,
+        _context: worker_sys::Context,
+    ) -> Result<JsValue, JsValue> {
+        let messages = queue::read(&batch)?;
+        let config = runtime::config(&env);
+        let report = report().map_err(|error| JsValue::from(error.to_string()))?;
+        let (handles, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+        let surroundings =
+            Surroundings { now_ms: runtime::now_ms(), random: runtime::random(), resolver_id: &config.resolver_id };
+        let result = process(&messages, &Ledger::new(&env), &Backend::new(&env, &config), &report, surroundings).await;
+        for event in &result.events {
+            log::batch_event(event);
+        }
+        for (handle, verdict) in handles.iter().zip(result.verdicts) {
+            queue::settle(handle, verdict)?;
+        }
+        Ok(JsValue::UNDEFINED)
+    }
+}

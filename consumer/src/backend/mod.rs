@@ -1,0 +1,4 @@
+//! The Confidence backend: what is sent to it, where, and what its answer means.
+
+pub mod delivery;
+pub mod flag_logs;

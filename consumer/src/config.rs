@@ -1,0 +1,222 @@
+//! The Worker's configuration, read once into typed values.
+//!
+//! A value that does not parse is a [`ConfigProblem`] for the log, and the documented default is in effect: never a
+//! panic, never a failed request.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use crate::limits::{DEFAULT_PUBLISH_INTERVAL, MIN_PUBLISH_INTERVAL};
+
+/// KV namespace of the published metrics.
+pub const METRICS_KV: &str = "CONFIDENCE_METRICS_KV";
+/// KV namespace of the resolver state.
+pub const STATE_KV: &str = "CONFIDENCE_STATE_KV";
+/// Key of the resolver state in [`STATE_KV`].
+pub const STATE_KEY: &str = "resolver_state";
+/// Binding of the Durable Object.
+pub const LEDGER: &str = "LEDGER";
+/// Name of the one Ledger object of an installation without shards.
+pub const LEDGER_NAME: &str = "main";
+/// Key of the OpenMetrics text in [`METRICS_KV`], as served.
+pub const OPENMETRICS_KEY: &str = "openmetrics";
+/// Key of the compact state in [`METRICS_KV`], from which every other format is rendered.
+pub const SNAPSHOT_KEY: &str = "snapshot";
+
+/// Where flag logs go unless configured otherwise.
+pub const DEFAULT_FLAG_LOGS_URL: &str = "https://resolver.confidence.dev/v1/clientFlagLogs:write";
+/// Where flag logs go by way of Cloudflare unless configured otherwise.
+pub const DEFAULT_INGEST_URL: &str = "https://epx-flags-logs.experimentation-platform.workers.dev/v1/flagLogs:ingest";
+/// The `resolver_id` of an installation that sets none.
+pub const DEFAULT_RESOLVER_ID: &str = "cf-resolver";
+
+/// A value that must not be seen: neither `Debug` nor `Display` show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a value that is not empty; an empty secret counts as none.
+    pub fn new(value: String) -> Option<Self> {
+        if value.is_empty() { None } else { Some(Self(value)) }
+    }
+
+    /// The value itself, for the one place that sends or compares it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Where `/metrics` reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsSource {
+    /// The published copy: cheap, global, behind by up to the publish interval and KV's minute.
+    Kv,
+    /// The Ledger itself: exact and current, one Durable Object request per scrape.
+    Ledger,
+}
+
+/// The consumer's configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `CONFIDENCE_CLIENT_SECRET`: authorises deliveries, and scrapes by `ClientSecret`.
+    pub client_secret: Option<Secret>,
+    /// `METRICS_TOKEN`: authorises scrapes by `Bearer`.
+    pub metrics_token: Option<Secret>,
+    /// `RESOLVER_ID`: the series that are there from the first scrape on, and the label of this consumer's deliveries.
+    pub resolver_id: String,
+    /// `PUBLISH_INTERVAL_MS`: time between KV puts while the state changes, at least a second.
+    pub publish_interval: Duration,
+    /// `METRICS_BUCKETS_PER_DECADE`: density of the published histogram, 1 to 18.
+    pub buckets_per_decade: u8,
+    /// `METRICS_CREATED`: whether OpenMetrics text says when each series began.
+    pub created: bool,
+    /// `METRICS_SOURCE`: `kv` or `ledger`.
+    pub metrics_source: MetricsSource,
+    /// `CONFIDENCE_FLAG_LOGS_URL`.
+    pub flag_logs_url: String,
+    /// `CONFIDENCE_INGEST_URL`.
+    pub ingest_url: String,
+}
+
+/// A value that did not parse. Holds no value, which might be a secret put under the wrong name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: expected {expected}; using {default}")]
+pub struct ConfigProblem {
+    /// The variable.
+    pub name: &'static str,
+    /// What it takes.
+    pub expected: &'static str,
+    /// What is in effect instead.
+    pub default: String,
+}
+
+/// Variables and secrets by name, as the platform holds them.
+pub trait Variables {
+    /// The value of one variable or secret, if set.
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+impl Variables for BTreeMap<&str, &str> {
+    fn get(&self, name: &str) -> Option<String> {
+        BTreeMap::get(self, name).map(|value| (*value).to_owned())
+    }
+}
+
+impl Config {
+    /// Reads the configuration, and what of it did not parse.
+    pub fn read(variables: &impl Variables) -> (Self, Vec<ConfigProblem>) {
+        let mut problems = Vec::new();
+        let publish_interval = parse(
+            variables,
+            &mut problems,
+            "PUBLISH_INTERVAL_MS",
+            "whole milliseconds, at least 1000",
+            DEFAULT_PUBLISH_INTERVAL,
+            |text| text.parse().ok().map(Duration::from_millis).filter(|interval| *interval >= MIN_PUBLISH_INTERVAL),
+        );
+        let buckets_per_decade =
+            parse(variables, &mut problems, "METRICS_BUCKETS_PER_DECADE", "a number from 1 to 18", 18, |text| {
+                text.parse().ok().filter(|n| (1..=18).contains(n))
+            });
+        let created =
+            parse(variables, &mut problems, "METRICS_CREATED", "true or false", false, |text| text.parse().ok());
+        let metrics_source =
+            parse(variables, &mut problems, "METRICS_SOURCE", "kv or ledger", MetricsSource::Kv, |text| match text {
+                "kv" => Some(MetricsSource::Kv),
+                "ledger" => Some(MetricsSource::Ledger),
+                _ => None,
+            });
+        let resolver_id =
+            parse(variables, &mut problems, "RESOLVER_ID", "1 to 128 bytes", DEFAULT_RESOLVER_ID.to_owned(), |text| {
+                (text.len() <= tributary_proto::envelope::MAX_RESOLVER_ID_BYTES).then(|| text.to_owned())
+            });
+        let mut url = |name, default: &str| {
+            parse(
+                variables,
+                &mut problems,
+                name,
+                "a URL that starts with http:// or https://",
+                default.to_owned(),
+                |t| (t.starts_with("https://") || t.starts_with("http://")).then(|| t.to_owned()),
+            )
+        };
+        let config = Self {
+            flag_logs_url: url("CONFIDENCE_FLAG_LOGS_URL", DEFAULT_FLAG_LOGS_URL),
+            ingest_url: url("CONFIDENCE_INGEST_URL", DEFAULT_INGEST_URL),
+            client_secret: variables.get("CONFIDENCE_CLIENT_SECRET").and_then(Secret::new),
+            metrics_token: variables.get("METRICS_TOKEN").and_then(Secret::new),
+            resolver_id,
+            publish_interval,
+            buckets_per_decade,
+            created,
+            metrics_source,
+        };
+        (config, problems)
+    }
+}
+
+/// One variable: absent or empty gives the default, a value that does not parse gives it too and is a problem.
+fn parse<T: Clone + fmt::Debug>(
+    variables: &impl Variables,
+    problems: &mut Vec<ConfigProblem>,
+    name: &'static str,
+    expected: &'static str,
+    default: T,
+    read: impl Fn(&str) -> Option<T>,
+) -> T {
+    let Some(text) = variables.get(name).filter(|text| !text.is_empty()) else {
+        return default;
+    };
+    read(text.trim()).unwrap_or_else(|| {
+        problems.push(ConfigProblem { name, expected, default: format!("{default:?}") });
+        default
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_environment_gives_the_documented_defaults() {
+        let (config, problems) = Config::read(&BTreeMap::new());
+        assert_eq!(problems, []);
+        assert_eq!(config.resolver_id, "cf-resolver");
+        assert_eq!(config.publish_interval, Duration::from_secs(10));
+        assert_eq!(config.buckets_per_decade, 18);
+        assert_eq!(config.metrics_source, MetricsSource::Kv);
+        assert_eq!((config.client_secret, config.metrics_token), (None, None));
+    }
+
+    #[test]
+    fn a_value_that_does_not_parse_is_named_and_the_default_holds() {
+        for (name, bad) in [
+            ("PUBLISH_INTERVAL_MS", "999"),
+            ("PUBLISH_INTERVAL_MS", "-1"),
+            ("PUBLISH_INTERVAL_MS", "99999999999999999999999"),
+            ("METRICS_BUCKETS_PER_DECADE", "0"),
+            ("METRICS_BUCKETS_PER_DECADE", "19"),
+            ("METRICS_SOURCE", "redis"),
+            ("METRICS_CREATED", "maybe"),
+            ("CONFIDENCE_FLAG_LOGS_URL", "ftp://x"),
+        ] {
+            let (config, problems) = Config::read(&BTreeMap::from([(name, bad)]));
+            assert_eq!(problems.len(), 1, "{name}={bad}");
+            assert_eq!(problems[0].name, name);
+            assert_eq!(config, Config::read(&BTreeMap::new()).0);
+        }
+    }
+
+    #[test]
+    fn a_secret_shows_nowhere_and_an_empty_one_is_none() {
+        let variables = BTreeMap::from([("METRICS_TOKEN", "hunter2"), ("CONFIDENCE_CLIENT_SECRET", "")]);
+        let (config, _) = Config::read(&variables);
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert_eq!(config.client_secret, None);
+    }
+}

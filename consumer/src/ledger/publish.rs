@@ -1,0 +1,176 @@
+//! When the state is published, and what.
+
+use std::time::Duration;
+
+use tributary_telemetry::{Snapshot, TextOptions, write_text};
+
+use crate::self_metrics::{LedgerStatus, NotRecorded, with_readings};
+
+/// What was published, and what is scheduled.
+///
+/// Kept in memory only: a Ledger that starts anew publishes once more than it had to, which also repairs a copy that a
+/// write of its predecessor may have spoiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Schedule {
+    published_version: Option<u64>,
+    last_started_ms: Option<u64>,
+    alarm_at_ms: Option<u64>,
+}
+
+impl Schedule {
+    /// True when the state differs from what was published last, as far as this Ledger knows.
+    pub fn is_due(&self, version: u64) -> bool {
+        self.published_version != Some(version)
+    }
+
+    /// The alarm that has to be set after a change, as a time from now; `None` while one is set that comes in time.
+    ///
+    /// The first change after a pause is published at once, the next not before `interval` has passed since.
+    pub fn alarm_after_change(&mut self, version: u64, now_ms: u64, interval: Duration) -> Option<Duration> {
+        if !self.is_due(version) {
+            return None;
+        }
+        let interval_ms = millis(interval);
+        let earliest = self.last_started_ms.map_or(now_ms, |started| started.saturating_add(interval_ms)).max(now_ms);
+        // An alarm whose time has long passed was lost; alarms come at least once but not for ever.
+        let is_armed = self.alarm_at_ms.is_some_and(|at| at <= earliest && now_ms <= at.saturating_add(interval_ms));
+        if is_armed {
+            return None;
+        }
+        self.alarm_at_ms = Some(earliest);
+        Some(Duration::from_millis(earliest.saturating_sub(now_ms)))
+    }
+
+    /// The alarm came; `watchdog` is set as the next one before anything else can fail.
+    pub fn alarm_came(&mut self, now_ms: u64, watchdog: Duration) {
+        self.alarm_at_ms = Some(now_ms.saturating_add(millis(watchdog)));
+    }
+
+    /// The alarm was deleted.
+    pub fn disarmed(&mut self) {
+        self.alarm_at_ms = None;
+    }
+
+    /// Puts begin now.
+    pub fn started(&mut self, now_ms: u64) {
+        self.last_started_ms = Some(now_ms);
+    }
+
+    /// All puts of this version were confirmed.
+    pub fn published(&mut self, version: u64) {
+        self.published_version = Some(version);
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The two copies of one state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Publication {
+    /// OpenMetrics text, as served.
+    pub openmetrics: String,
+    /// The compact state, from which every other format and density is rendered.
+    pub snapshot: Vec<u8>,
+}
+
+/// Renders the copies of one state, the text as `options` say.
+///
+/// # Errors
+/// [`NotRecorded`], see [`with_readings`].
+pub fn render(
+    state: &Snapshot,
+    status: &LedgerStatus,
+    options: &TextOptions,
+    now_ms: u64,
+) -> Result<Publication, NotRecorded> {
+    let read = with_readings(state, status, now_ms)?;
+    let mut openmetrics = String::new();
+    write_text(&read, options, &mut openmetrics);
+    Ok(Publication { openmetrics, snapshot: read.encode() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(10);
+    const WATCHDOG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_first_change_is_published_at_once_and_the_next_after_the_interval() {
+        let mut schedule = Schedule::default();
+        assert_eq!(schedule.alarm_after_change(1, 1_000, INTERVAL), Some(Duration::ZERO));
+        assert_eq!(schedule.alarm_after_change(2, 1_001, INTERVAL), None, "one is set");
+        schedule.alarm_came(1_002, WATCHDOG);
+        schedule.started(1_002);
+        schedule.published(2);
+        assert_eq!(schedule.alarm_after_change(2, 1_010, INTERVAL), None, "nothing to publish");
+        assert_eq!(schedule.alarm_after_change(3, 4_002, INTERVAL), Some(Duration::from_secs(7)));
+        assert_eq!(schedule.alarm_after_change(4, 5_000, INTERVAL), None);
+    }
+
+    #[test]
+    fn two_puts_of_a_key_are_never_closer_than_the_interval() {
+        let mut schedule = Schedule::default();
+        let (mut now, mut due, mut last): (u64, Option<u64>, Option<u64>) = (0, None, None);
+        for version in 1..2_000 {
+            now += 37 * (version % 11);
+            if let Some(at) = due.filter(|at| *at <= now) {
+                schedule.alarm_came(at, WATCHDOG);
+                schedule.started(at);
+                schedule.published(version);
+                assert!(last.is_none_or(|last| at - last >= 10_000));
+                last = Some(at);
+                due = None;
+            }
+            if let Some(delay) = schedule.alarm_after_change(version, now, INTERVAL) {
+                due = Some(now + u64::try_from(delay.as_millis()).unwrap());
+            }
+        }
+        assert!(last.is_some());
+    }
+
+    #[test]
+    fn a_change_after_a_long_pause_is_published_at_once() {
+        let mut schedule = Schedule::default();
+        schedule.alarm_after_change(1, 0, INTERVAL);
+        schedule.alarm_came(0, WATCHDOG);
+        schedule.started(0);
+        schedule.published(1);
+        // The watchdog finds nothing to do and is deleted.
+        schedule.alarm_came(60_000, WATCHDOG);
+        schedule.disarmed();
+        for now in [60_001, 120_000, 125_000] {
+            let mut schedule = schedule;
+            assert_eq!(schedule.alarm_after_change(2, now, INTERVAL), Some(Duration::ZERO), "{now}");
+        }
+    }
+
+    #[test]
+    fn a_publication_that_failed_stays_due() {
+        let mut schedule = Schedule::default();
+        schedule.alarm_after_change(1, 0, INTERVAL);
+        schedule.alarm_came(0, WATCHDOG);
+        schedule.started(0);
+        assert!(schedule.is_due(1));
+        assert_eq!(schedule.alarm_after_change(1, 5, INTERVAL), Some(Duration::from_millis(9_995)));
+    }
+
+    #[test]
+    fn an_alarm_that_never_came_is_set_again() {
+        let mut schedule = Schedule::default();
+        schedule.alarm_after_change(1, 0, INTERVAL);
+        assert_eq!(schedule.alarm_after_change(2, 9_000, INTERVAL), None);
+        assert_eq!(schedule.alarm_after_change(3, 10_001, INTERVAL), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn equal_states_give_equal_bytes() {
+        let state = crate::ledger::storage::load(None, 0, "r", 1_000).unwrap();
+        let options = TextOptions::new(tributary_telemetry::TextFormat::OpenMetrics);
+        let render = |state| render(state, &LedgerStatus::default(), &options, 2_000).unwrap();
+        assert_eq!(render(&state), render(&state.clone()));
+    }
+}

@@ -1,0 +1,254 @@
+//! One queue message: from what the platform hands over to a checked record, or the reason why not.
+
+use sha2::{Digest as _, Sha256};
+use tributary_proto::{
+    envelope::{Envelope, EnvelopeError, StreamId, decode_legacy},
+    flag_logs::WriteFlagLogsRequest,
+    v1,
+};
+use tributary_telemetry::confidence::TelemetryDelta;
+
+use crate::{
+    backend::flag_logs::SenderIdentity,
+    ledger::commit::{Record, StreamKind},
+    limits::MAX_SEQUENCE,
+};
+
+/// A message as the queue delivers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueMessage {
+    /// The queue's own id, the same on every delivery of the message.
+    pub id: String,
+    /// When it was sent, in milliseconds since the epoch.
+    pub sent_ms: u64,
+    /// How often it was delivered, this time included; from 1.
+    pub attempts: u32,
+    /// Its content.
+    pub body: MessageBody,
+}
+
+/// Content of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageBody {
+    /// `contentType: "bytes"`.
+    Bytes(Vec<u8>),
+    /// A string.
+    Text(String),
+    /// Anything else; no sender of ours or of Confidence sends that.
+    Other,
+}
+
+/// What a message says.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// What the Ledger remembers it by.
+    pub record: Record,
+    /// Start of its window, in milliseconds since the epoch.
+    pub window_start_ms: u64,
+    /// The `resolver_id` label.
+    pub resolver_id: String,
+    /// Its flag logs, without telemetry.
+    pub logs: WriteFlagLogsRequest,
+    /// Its telemetry.
+    pub telemetry: Telemetry,
+    /// What its stream dropped before it.
+    pub dropped: Vec<v1::Dropped>,
+}
+
+/// The telemetry of a message.
+#[derive(Clone, Debug)]
+pub enum Telemetry {
+    /// Read.
+    Read {
+        /// Who sent it.
+        identity: SenderIdentity,
+        /// What it says.
+        delta: Box<TelemetryDelta>,
+        /// Latency observations that came in another bucket layout.
+        rebucketed: u64,
+    },
+    /// It contradicts itself. The flag logs of the message are good and go on; its metrics are refused and counted.
+    Refused(String),
+    /// None.
+    Absent,
+}
+
+/// Why a message says nothing that can be used. It never becomes a part of its batch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MalformedMessage {
+    /// Neither bytes nor text.
+    #[error("the body is neither bytes nor text")]
+    BodyType,
+    /// Not an envelope, or not flag logs.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// A sequence that cannot be stored exactly.
+    #[error("sequence {0} is out of range")]
+    Sequence(u64),
+}
+
+impl MalformedMessage {
+    /// The value of a `reason` label.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::BodyType => "body_type",
+            Self::Envelope(error) => error.reason(),
+            Self::Sequence(_) => "invalid",
+        }
+    }
+}
+
+/// Reads a message. `resolver_id` labels messages that do not name their producer, which is what today's Confidence
+/// Cloudflare resolver sends.
+///
+/// # Errors
+/// [`MalformedMessage`]
+pub fn decode(message: &QueueMessage, resolver_id: &str) -> Result<Decoded, MalformedMessage> {
+    match &message.body {
+        MessageBody::Bytes(bytes) => decode_envelope(Envelope::decode(bytes)?),
+        MessageBody::Text(text) => decode_text(message, text, resolver_id),
+        MessageBody::Other => Err(MalformedMessage::BodyType),
+    }
+}
+
+fn decode_envelope(envelope: Envelope) -> Result<Decoded, MalformedMessage> {
+    if envelope.sequence > MAX_SEQUENCE {
+        return Err(MalformedMessage::Sequence(envelope.sequence));
+    }
+    let mut logs = envelope.flag_logs()?;
+    let telemetry = read_telemetry(&mut logs, envelope.window_end_ms);
+    let record = Record {
+        stream_id: envelope.stream_id,
+        sequence: envelope.sequence,
+        window_end_ms: envelope.window_end_ms,
+        kind: StreamKind::Producer,
+    };
+    Ok(Decoded {
+        record,
+        window_start_ms: envelope.window_start_ms,
+        resolver_id: envelope.resolver_id,
+        logs,
+        telemetry,
+        dropped: envelope.dropped,
+    })
+}
+
+/// A message without stream and sequence: the queue's id of it stands in. It becomes a stream of one record, so that
+/// one mechanism remembers and forgets both.
+fn decode_text(message: &QueueMessage, text: &str, resolver_id: &str) -> Result<Decoded, MalformedMessage> {
+    let mut logs = decode_legacy(text)?;
+    let telemetry = read_telemetry(&mut logs, message.sent_ms);
+    let record = Record {
+        stream_id: legacy_stream_id(&message.id),
+        sequence: 1,
+        window_end_ms: message.sent_ms,
+        kind: StreamKind::Legacy,
+    };
+    Ok(Decoded {
+        record,
+        window_start_ms: message.sent_ms,
+        resolver_id: resolver_id.to_owned(),
+        logs,
+        telemetry,
+        dropped: Vec::new(),
+    })
+}
+
+/// 128 bits of a hash of the message id: ids are unique but of no fixed length.
+fn legacy_stream_id(message_id: &str) -> StreamId {
+    let digest: [u8; 32] = Sha256::digest(message_id.as_bytes()).into();
+    let mut id = [0; 16];
+    id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    StreamId(id)
+}
+
+fn read_telemetry(logs: &mut WriteFlagLogsRequest, read_at_ms: u64) -> Telemetry {
+    let Some(data) = logs.telemetry_data.take() else {
+        return Telemetry::Absent;
+    };
+    match TelemetryDelta::from_wire(&data, read_at_ms) {
+        Ok((delta, rebucketed)) => Telemetry::Read {
+            identity: SenderIdentity { sdk: data.sdk, resolver_version: data.resolver_version },
+            delta: Box::new(delta),
+            rebucketed: rebucketed.observations,
+        },
+        Err(error) => Telemetry::Refused(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tributary_proto::flag_logs::{ResolveReason, TelemetryData, telemetry_data::ResolveRate};
+
+    use super::*;
+
+    fn message(body: MessageBody) -> QueueMessage {
+        QueueMessage { id: "0123abcd".into(), sent_ms: 5_000, attempts: 1, body }
+    }
+
+    fn envelope() -> Envelope {
+        Envelope {
+            stream_id: StreamId([7; 16]),
+            sequence: 4,
+            window_start_ms: 1_000,
+            window_end_ms: 2_000,
+            resolver_id: "eu".into(),
+            dimensions: Default::default(),
+            flag_logs: Vec::new(),
+            dropped: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_known_by_its_stream_and_sequence_and_not_by_its_message_id() {
+        let bytes = envelope().encode().unwrap();
+        let decoded = decode(&message(MessageBody::Bytes(bytes.clone())), "default").unwrap();
+        let resent = QueueMessage { id: "another".into(), ..message(MessageBody::Bytes(bytes)) };
+        assert_eq!(decoded.record, decode(&resent, "default").unwrap().record);
+        assert_eq!((decoded.record.sequence, decoded.resolver_id.as_str()), (4, "eu"));
+    }
+
+    #[test]
+    fn a_legacy_message_is_known_by_its_message_id_alone() {
+        let text = r#"{"telemetryData":{"resolveRate":[{"count":2,"reason":"RESOLVE_REASON_MATCH"}]}}"#;
+        let decoded = decode(&message(MessageBody::Text(text.into())), "cf-resolver").unwrap();
+        let redelivered = QueueMessage { attempts: 3, ..message(MessageBody::Text(text.into())) };
+        assert_eq!(decoded.record, decode(&redelivered, "cf-resolver").unwrap().record);
+        let another = QueueMessage { id: "0123abce".into(), ..message(MessageBody::Text(text.into())) };
+        assert_ne!(decoded.record, decode(&another, "cf-resolver").unwrap().record);
+        assert_eq!(decoded.record.kind, StreamKind::Legacy);
+        assert_eq!(decoded.resolver_id, "cf-resolver");
+        assert!(matches!(decoded.telemetry, Telemetry::Read { .. }));
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused_with_its_reason() {
+        let reason = |body| decode(&message(body), "r").map(|_| ()).unwrap_err().reason();
+        assert_eq!(reason(MessageBody::Other), "body_type");
+        assert_eq!(reason(MessageBody::Bytes(b"garbage".to_vec())), "protobuf");
+        assert_eq!(reason(MessageBody::Text("{".into())), "flag_logs");
+        let spoiled = Envelope { flag_logs: vec![0xff; 9], ..envelope() };
+        assert_eq!(reason(MessageBody::Bytes(spoiled.encode().unwrap())), "flag_logs");
+        let far = Envelope { sequence: MAX_SEQUENCE + 1, ..envelope() };
+        assert_eq!(reason(MessageBody::Bytes(far.encode().unwrap())), "invalid");
+    }
+
+    #[test]
+    fn telemetry_that_contradicts_itself_is_refused_and_the_flag_logs_go_on() {
+        use tributary_proto::{Message as _, events::FlagAssigned, flag_logs::telemetry_data::ResolveLatency};
+        let logs = WriteFlagLogsRequest {
+            flag_assigned: vec![FlagAssigned::default()],
+            telemetry_data: Some(TelemetryData {
+                resolve_latency: Some(ResolveLatency { sum: 5, count: 3, buckets: vec![], ln_ratio: 0.1 }),
+                resolve_rate: vec![ResolveRate { count: 3, reason: ResolveReason::Match.into() }],
+                ..TelemetryData::default()
+            }),
+            ..WriteFlagLogsRequest::default()
+        };
+        let bytes = Envelope { flag_logs: logs.encode_to_vec(), ..envelope() }.encode().unwrap();
+        let decoded = decode(&message(MessageBody::Bytes(bytes)), "r").unwrap();
+        assert!(matches!(decoded.telemetry, Telemetry::Refused(_)));
+        assert_eq!(decoded.logs.flag_assigned.len(), 1);
+    }
+}

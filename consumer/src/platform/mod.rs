@@ -1,0 +1,9 @@
+//! The platform's edge: what of the Workers runtime the consumer uses, behind plain Rust. Nothing here decides.
+
+pub(crate) mod backend;
+pub(crate) mod fetch;
+pub(crate) mod ledger;
+pub(crate) mod log;
+pub(crate) mod object;
+pub(crate) mod queue;
+pub(crate) mod runtime;

@@ -1,0 +1,393 @@
+//! The Durable Object: wires [`crate::ledger`] to SQLite, alarm and KV.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    time::Duration,
+};
+
+use js_sys::{Function, Reflect};
+use tributary_proto::{
+    Message as _,
+    envelope::StreamId,
+    v1::{CommitRequest, CommitResponse, commit_response::Verdict},
+};
+use tributary_telemetry::{Delta, Snapshot, TextFormat, TextOptions};
+use wasm_bindgen::{JsCast as _, JsValue, prelude::Closure};
+use worker::{
+    DurableObject, Env, Method, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, durable_object,
+};
+
+use super::{
+    ledger::{COMMIT_PATH, STATE_PATH},
+    log,
+    runtime::{config, now_ms},
+};
+use crate::{
+    config::{Config, METRICS_KV, OPENMETRICS_KEY, SNAPSHOT_KEY},
+    ledger::{
+        commit::{Commit, Decision, StreamKind, StreamRow, decide},
+        publish::{Schedule, render},
+        storage::{self, StorageError, StoredCount, StoredState, StoredStream},
+    },
+    limits::{ALARM_WATCHDOG, FORGET_INTERVAL, HORIZON, MAX_COMMIT_BYTES, MAX_FORGOTTEN_AT_ONCE},
+    self_metrics::{self, LedgerStatus},
+};
+
+/// Why the Ledger did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("{0}")]
+    Platform(String),
+}
+
+impl From<worker::Error> for Failure {
+    fn from(error: worker::Error) -> Self {
+        Self::Platform(error.to_string())
+    }
+}
+
+impl From<JsValue> for Failure {
+    fn from(error: JsValue) -> Self {
+        Self::Platform(format!("{error:?}"))
+    }
+}
+
+/// What is in memory: the state as stored, and counts that are derived from rows.
+struct Loaded {
+    state: Snapshot,
+    streams: BTreeMap<&'static str, u64>,
+}
+
+/// The one writer of the cumulative state.
+#[durable_object(alarm)]
+pub struct Ledger {
+    state: State,
+    env: Env,
+    config: Config,
+    /// `None` until first used, and after a write that failed: what is in memory is then not what is stored.
+    loaded: RefCell<Option<Loaded>>,
+    schedule: Cell<Schedule>,
+    forgot_ms: Cell<u64>,
+}
+
+impl DurableObject for Ledger {
+    fn new(state: State, env: Env) -> Self {
+        let config = config(&env);
+        Self {
+            state,
+            env,
+            config,
+            loaded: RefCell::new(None),
+            schedule: Cell::new(Schedule::default()),
+            forgot_ms: Cell::new(0),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+        let answer = match (request.method(), request.path().as_str()) {
+            (Method::Post, COMMIT_PATH) => {
+                let body = request.bytes().await?;
+                self.commit_and_schedule(&body).await
+            }
+            (Method::Get, STATE_PATH) => self.current(),
+            _ => Err(Failure::Refused("no such call".into())),
+        };
+        match answer {
+            Ok(bytes) => Response::from_bytes(bytes),
+            Err(failure) => {
+                log::error("ledger", &serde_json::json!({"why": failure.to_string()}));
+                let status = if matches!(failure, Failure::Refused(_)) { 400 } else { 500 };
+                Response::error(failure.to_string(), status)
+            }
+        }
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        let now = now_ms();
+        let mut schedule = self.schedule.get();
+        schedule.alarm_came(now, ALARM_WATCHDOG);
+        self.schedule.set(schedule);
+        // First of all: an alarm that fails too often is dropped, one that set its successor never is.
+        self.state.storage().set_alarm(ScheduledTime::from(ALARM_WATCHDOG)).await?;
+        if let Err(failure) = self.publish(now).await {
+            log::error("publish", &serde_json::json!({"why": failure.to_string()}));
+            return Response::ok("");
+        }
+        if let Err(failure) = self.forget(now) {
+            log::error("forget", &serde_json::json!({"why": failure.to_string()}));
+        }
+        Response::ok("")
+    }
+}
+
+impl Ledger {
+    async fn commit_and_schedule(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        let response = self.commit(body)?;
+        if response.applied {
+            self.schedule_publication().await?;
+        }
+        Ok(response.encode_to_vec())
+    }
+
+    /// Reads, decides and writes without an await: no other request sees a half of it.
+    fn commit(&self, body: &[u8]) -> Result<CommitResponse, Failure> {
+        if body.len() > MAX_COMMIT_BYTES {
+            return Err(Failure::Refused(format!("a commit of {} bytes", body.len())));
+        }
+        let request = CommitRequest::decode(body).map_err(|error| Failure::Refused(error.to_string()))?;
+        let commit = Commit::from_wire(request).map_err(|error| Failure::Refused(error.to_string()))?;
+        let now = now_ms();
+        self.with_loaded(|loaded| {
+            let known = self.rows(&commit)?;
+            let known_ids: Vec<_> = known.keys().copied().collect();
+            let decision =
+                decide(&commit, known, &mut loaded.state, now).map_err(|error| Failure::Refused(error.to_string()))?;
+            let (rows, given_up, series_refused) = match decision {
+                Decision::Conflict { verdicts } => {
+                    return Ok(CommitResponse { applied: false, verdicts: to_wire(&verdicts) });
+                }
+                Decision::Apply { rows, given_up, series_refused } => (rows, given_up, series_refused),
+            };
+            apply_own(&mut loaded.state, now, |delta| self_metrics::losses(delta, given_up, series_refused))?;
+            self.write(&rows, &loaded.state)?;
+            for (_, row) in rows.iter().filter(|(stream_id, _)| !known_ids.contains(stream_id)) {
+                let streams = loaded.streams.entry(row.kind.as_str()).or_default();
+                *streams = streams.saturating_add(1);
+            }
+            let verdicts = vec![Verdict::Fresh; commit.records.len()];
+            Ok(CommitResponse { applied: true, verdicts: to_wire(&verdicts) })
+        })
+    }
+
+    /// The encoded state with its readings, as it is now.
+    fn current(&self) -> Result<Vec<u8>, Failure> {
+        let now = now_ms();
+        self.with_loaded(|loaded| {
+            let status = LedgerStatus { streams: loaded.streams.clone() };
+            self_metrics::with_readings(&loaded.state, &status, now)
+                .map(|read| read.encode())
+                .map_err(|error| Failure::Platform(error.to_string()))
+        })
+    }
+
+    async fn schedule_publication(&self) -> Result<(), Failure> {
+        let now = now_ms();
+        let version = self.version()?;
+        let mut schedule = self.schedule.get();
+        let alarm = schedule.alarm_after_change(version, now, self.config.publish_interval);
+        self.schedule.set(schedule);
+        if let Some(delay) = alarm {
+            self.state.storage().set_alarm(ScheduledTime::from(delay)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes both copies of the state, and schedules itself again when the state moved on meanwhile.
+    ///
+    /// The only writer: alarms of one object never overlap, and each put is awaited before the next begins.
+    async fn publish(&self, now: u64) -> Result<(), Failure> {
+        let mut schedule = self.schedule.get();
+        let version = self.version()?;
+        if !schedule.is_due(version) {
+            schedule.disarmed();
+            self.schedule.set(schedule);
+            return self.state.storage().delete_alarm().await.map_err(Failure::from);
+        }
+        schedule.started(now);
+        self.schedule.set(schedule);
+        let publication = self.with_loaded(|loaded| {
+            let status = LedgerStatus { streams: loaded.streams.clone() };
+            let options = TextOptions {
+                format: TextFormat::OpenMetrics,
+                buckets_per_decade: self.config.buckets_per_decade,
+                created: self.config.created,
+            };
+            render(&loaded.state, &status, &options, now).map_err(|error| Failure::Platform(error.to_string()))
+        })?;
+        let store = self.env.kv(METRICS_KV)?;
+        let text = async { store.put(OPENMETRICS_KEY, publication.openmetrics)?.execute().await }.await;
+        let bytes = async { store.put_bytes(SNAPSHOT_KEY, &publication.snapshot)?.execute().await }.await;
+        let written = [(OPENMETRICS_KEY, text.is_ok()), (SNAPSHOT_KEY, bytes.is_ok())];
+        let moved_on = self.note_writes(&written, version)?;
+        text.and(bytes).map_err(|error| Failure::Platform(error.to_string()))?;
+        let mut schedule = self.schedule.get();
+        schedule.published(if moved_on { version } else { self.version()? });
+        self.schedule.set(schedule);
+        self.schedule_publication().await
+    }
+
+    /// Counts the writes of a publication in the state. That alone is no reason for another publication: it shows in
+    /// the next. Returns whether anything else changed since `version`.
+    fn note_writes(&self, written: &[(&str, bool)], version: u64) -> Result<bool, Failure> {
+        let now = now_ms();
+        self.with_loaded(|loaded| {
+            let moved_on = loaded.state.version() != version;
+            apply_own(&mut loaded.state, now, |delta| {
+                written.iter().try_for_each(|(key, is_written)| self_metrics::kv_write(delta, key, *is_written))
+            })?;
+            self.write(&BTreeMap::new(), &loaded.state)?;
+            Ok(moved_on)
+        })
+    }
+
+    /// Forgets streams that are silent longer than the horizon, and counts what never came of them.
+    fn forget(&self, now: u64) -> Result<(), Failure> {
+        if now.saturating_sub(self.forgot_ms.get()) < millis(FORGET_INTERVAL) {
+            return Ok(());
+        }
+        self.forgot_ms.set(now);
+        self.with_loaded(|loaded| {
+            let before = integer(now.saturating_sub(millis(HORIZON)))?;
+            let most = integer(u64::try_from(MAX_FORGOTTEN_AT_ONCE).unwrap_or(u64::MAX))?;
+            let silent = self.sql().exec(storage::SELECT_SILENT_STREAMS, vec![before, most])?;
+            let silent: Vec<StoredStream> = silent.to_array()?;
+            if silent.is_empty() {
+                return Ok(());
+            }
+            let mut lost = 0u64;
+            let mut ids = Vec::with_capacity(silent.len());
+            for stored in &silent {
+                let (stream_id, row) = storage::decode_row(stored)?;
+                lost = lost.saturating_add(row.progress.missing());
+                ids.push(stream_id);
+                let streams = loaded.streams.entry(row.kind.as_str()).or_default();
+                *streams = streams.saturating_sub(1);
+            }
+            apply_own(&mut loaded.state, now, |delta| self_metrics::losses(delta, lost, 0))?;
+            let ids = SqlStorageValue::String(storage::encode_ids(&ids));
+            self.transaction(vec![(storage::DELETE_STREAMS, vec![ids]), state_statement(&loaded.state)])
+        })
+    }
+
+    fn version(&self) -> Result<u64, Failure> {
+        self.with_loaded(|loaded| Ok(loaded.state.version()))
+    }
+
+    /// Runs `work` on what is in memory, loading it first; forgets it where `work` fails, since it may have changed
+    /// what could not be written.
+    fn with_loaded<T>(&self, work: impl FnOnce(&mut Loaded) -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut loaded = match self.loaded.take() {
+            Some(loaded) => loaded,
+            None => self.load()?,
+        };
+        let result = work(&mut loaded);
+        if result.is_ok() {
+            self.loaded.replace(Some(loaded));
+        }
+        result
+    }
+
+    fn load(&self) -> Result<Loaded, Failure> {
+        let sql = self.sql();
+        for statement in storage::CREATE {
+            sql.exec(statement, None)?;
+        }
+        let counts: Vec<StoredCount> = sql.exec(storage::COUNT_STREAMS, None)?.to_array()?;
+        let mut streams = BTreeMap::new();
+        for count in counts {
+            let kind = StreamKind::from_wire(count.kind)
+                .ok_or_else(|| StorageError::Stream(format!("of kind {}", count.kind)))?;
+            streams.insert(kind.as_str(), count.streams);
+        }
+        let total = streams.values().fold(0u64, |sum, streams| sum.saturating_add(*streams));
+        let stored = self.stored_state()?;
+        let state = storage::load(stored.as_ref(), total, &self.config.resolver_id, now_ms())?;
+        if stored.is_none() {
+            // Stored at once, so that the time it starts at does not move before the first delta comes.
+            self.write(&BTreeMap::new(), &state)?;
+        }
+        Ok(Loaded { state, streams })
+    }
+
+    fn stored_state(&self) -> Result<Option<StoredState>, Failure> {
+        let Some(row) = self.sql().exec(storage::SELECT_STATE, None)?.raw().next() else { return Ok(None) };
+        let corrupt = || Failure::Storage(StorageError::Checksum);
+        let [SqlStorageValue::Integer(schema), SqlStorageValue::Integer(checksum), SqlStorageValue::Blob(bytes)] =
+            <[SqlStorageValue; 3]>::try_from(row?).map_err(|_| corrupt())?
+        else {
+            return Err(corrupt());
+        };
+        let schema = u32::try_from(schema).map_err(|_| corrupt())?;
+        let checksum = u32::try_from(checksum).map_err(|_| corrupt())?;
+        Ok(Some(StoredState { schema, checksum, bytes }))
+    }
+
+    fn rows(&self, commit: &Commit) -> Result<BTreeMap<StreamId, StreamRow>, Failure> {
+        let ids = storage::encode_ids(&commit.streams());
+        let stored: Vec<StoredStream> =
+            self.sql().exec(storage::SELECT_STREAMS, vec![SqlStorageValue::String(ids)])?.to_array()?;
+        stored.iter().map(|row| storage::decode_row(row).map_err(Failure::from)).collect()
+    }
+
+    fn write(&self, rows: &BTreeMap<StreamId, StreamRow>, state: &Snapshot) -> Result<(), Failure> {
+        let mut statements = vec![state_statement(state)];
+        if !rows.is_empty() {
+            statements.push((storage::UPSERT_STREAMS, vec![SqlStorageValue::String(storage::encode_rows(rows))]));
+        }
+        self.transaction(statements)
+    }
+
+    fn sql(&self) -> SqlStorage {
+        self.state.storage().sql()
+    }
+
+    /// `transactionSync`, which `worker` does not wrap: all of the statements, or none where one fails. Without it an
+    /// error after a write would keep the write.
+    fn transaction(&self, statements: Vec<Statement>) -> Result<(), Failure> {
+        let storage = self.state.storage();
+        let storage: &JsValue = storage.as_raw().as_ref();
+        let transaction: Function = Reflect::get(storage, &"transactionSync".into())?.dyn_into()?;
+        let sql = self.sql();
+        let run = Closure::once_into_js(move || -> Result<(), JsValue> {
+            statements
+                .into_iter()
+                .try_for_each(|(text, values)| sql.exec(text, values).map(drop).map_err(JsValue::from))
+        });
+        transaction.call1(storage, &run)?;
+        Ok(())
+    }
+}
+
+/// A statement and its parameters.
+type Statement = (&'static str, Vec<SqlStorageValue>);
+
+fn state_statement(state: &Snapshot) -> Statement {
+    let StoredState { schema, checksum, bytes } = StoredState::seal(state);
+    let values = vec![
+        SqlStorageValue::Integer(schema.into()),
+        SqlStorageValue::Integer(checksum.into()),
+        SqlStorageValue::Blob(bytes),
+    ];
+    (storage::UPSERT_STATE, values)
+}
+
+/// Adds what the Ledger has to say of itself to the state.
+fn apply_own(
+    state: &mut Snapshot,
+    now: u64,
+    add: impl FnOnce(&mut Delta) -> Result<(), self_metrics::NotRecorded>,
+) -> Result<(), Failure> {
+    let mut delta = Delta::new();
+    add(&mut delta).map_err(|error| Failure::Platform(error.to_string()))?;
+    if !delta.is_empty() {
+        let _applied = state.apply(&delta, now).map_err(|error| Failure::Platform(error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn to_wire(verdicts: &[Verdict]) -> Vec<i32> {
+    verdicts.iter().map(|verdict| i32::from(*verdict)).collect()
+}
+
+fn integer(value: u64) -> Result<SqlStorageValue, Failure> {
+    i64::try_from(value).map(SqlStorageValue::Integer).map_err(|error| Failure::Platform(error.to_string()))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
