@@ -1,0 +1,42 @@
+# Everything about Tributary is one of these commands; `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.PHONY: help run test build bench lint fmt setup clean
+
+# The tools that setup found or built.
+TOOLS := . .run/tools.env;
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "make run takes PORT=8787 BACKEND_PORT= TRAFFIC=20 (resolves per second, 0: none) STATE=<file> ACCOUNT_ID=demo"
+	@echo "CONFIDENCE_CLIENT_SECRET= (the real state and backend), and the Workers' own variables, e.g. FLUSH_INTERVAL_MS=."
+
+run: build ## Run both Workers locally, with a stub backend and demo traffic, until Ctrl-C
+	@$(TOOLS) cargo build --quiet -p tributary-local
+	@$(TOOLS) exec $(TARGET)/debug/tributary-local
+
+test: build ## Run all tests: native, then end to end in workerd
+	@$(TOOLS) wrangler/test.sh
+
+build: setup ## Build both Workers (only what changed)
+	@$(TOOLS) wrangler/build.sh producer consumer
+
+bench: setup ## Measure against the confidence_resolver crate
+	@$(TOOLS) cargo bench -p tributary-tests
+
+lint: setup ## Check format, clippy (host and wasm), docs
+	@$(TOOLS) wrangler/lint.sh
+
+fmt: setup ## Format the code
+	@$(TOOLS) cargo fmt --all
+
+setup: ## Install what is missing (Rust target, worker-build, wasm-bindgen, protoc, npm tools)
+	@wrangler/setup.sh
+
+clean: ## Remove builds, local state and logs
+	rm -rf .run producer/build consumer/build "$(TARGET)"

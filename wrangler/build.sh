@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Builds the named Workers (producer, consumer) for workerd, into <worker>/build; a Worker whose sources have not changed
+# since its last build is left alone. Needs the environment that setup.sh writes.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# One hash over everything that goes into a build: a file that is gone changes it, too, and a mere checkout does not.
+fingerprint() {
+    {
+        find proto telemetry "$1" -path "$1/build" -prune -o \
+            -type f \( -name '*.rs' -o -name '*.proto' -o -name 'Cargo.toml' -o -name '*.js' \) -print0
+        printf '%s\0' Cargo.toml Cargo.lock rust-toolchain.toml wrangler/build.sh wrangler/setup.sh
+    } | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
+}
+
+for worker in "$@"; do
+    stamp=$worker/build/.sources
+    sources=$(fingerprint "$worker")
+    if [ -f "$worker/build/index.js" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sources" ]; then
+        continue
+    fi
+    echo "build: $worker (the first time takes some minutes)"
+    rm -f "$stamp"
+    (cd "$worker" && "$WORKER_BUILD" --release)
+    [ -f "$worker/build/index.js" ] || { echo "build: worker-build wrote no $worker/build/index.js" >&2; exit 1; }
+    echo "$sources" >"$stamp"
+done

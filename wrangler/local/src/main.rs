@@ -1,0 +1,136 @@
+//! `make run`: starts the local installation, says where it is, and stops it with Ctrl-C.
+
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write as _};
+use std::os::unix::process::parent_id;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tributary_local::installation::{LocalInstallation, Running};
+use tributary_local::options::StateSource;
+use tributary_local::random;
+use tributary_local::settings::Settings;
+use tributary_local::traffic::Traffic;
+
+const POLL: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    // Values that are not UTF-8 are none that we read.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let settings = Settings::read(&environment)?;
+    let is_stopped = Arc::<AtomicBool>::default();
+    stop_on_signal(Arc::clone(&is_stopped))?;
+    stop_with_parent(Arc::clone(&is_stopped));
+
+    let mut options = settings.options(repository()?);
+    options.cancelled = Arc::clone(&is_stopped);
+    options.print = Arc::new(print);
+    print("starting both Workers …");
+    let mut running = LocalInstallation::start(options)?;
+    announce(&running, &settings.state)?;
+
+    let seed = u64::from_le_bytes(random::bytes()?);
+    let traffic =
+        Traffic::start(running.base_url(), running.client_secret(), settings.resolves_per_second, seed, print)?;
+    let mut outcome = Ok(());
+    while !is_stopped.load(Ordering::Relaxed) && outcome.is_ok() {
+        thread::sleep(POLL);
+        outcome = running.check();
+    }
+    let totals = traffic.stop();
+    print(&format!(
+        "stopping; the traffic was {} resolves, {} of them applied later, {} failed",
+        totals.resolves, totals.applies, totals.failures
+    ));
+    running.stop()?;
+    outcome.map_err(Into::into)
+}
+
+/// The checkout: where we are started, else where we were built.
+fn repository() -> io::Result<PathBuf> {
+    let here = std::env::current_dir()?;
+    if here.join("wrangler/producer.toml").is_file() {
+        return Ok(here);
+    }
+    Ok(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")))
+}
+
+/// One line, at once. Output that nobody takes any more is no reason to stop.
+fn print(line: &str) {
+    let mut stdout = io::stdout().lock();
+    if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
+        // Whoever read our output has gone; the watch on the parent decides what follows.
+    }
+}
+
+/// Lines that people and scripts read, each alone on a line, and two commands to try.
+fn announce(running: &Running, state: &StateSource) -> io::Result<()> {
+    let url = running.base_url();
+    // A real secret is not echoed; the shell that set it can expand the name.
+    let secret = match state {
+        StateSource::Cdn { .. } => "$CONFIDENCE_CLIENT_SECRET",
+        _ => running.client_secret().reveal(),
+    };
+    let token = running.metrics_token().reveal();
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "READY={url}")?;
+    writeln!(stdout, "CLIENT_SECRET={secret}")?;
+    writeln!(stdout, "METRICS_TOKEN={token}")?;
+    writeln!(stdout, "BACKEND={}", running.backend_url())?;
+    writeln!(
+        stdout,
+        "curl -s {url}/v1/flags:resolve -d \"{{\\\"clientSecret\\\":\\\"{secret}\\\",\\\"apply\\\":true,\
+         \\\"evaluationContext\\\":{{\\\"targeting_key\\\":\\\"me\\\",\\\"country\\\":\\\"SE\\\"}}}}\""
+    )?;
+    writeln!(stdout, "curl -s -H 'Authorization: Bearer {token}' {url}/metrics")?;
+    stdout.flush()
+}
+
+/// Ctrl-C, a polite kill, a closed terminal.
+fn stop_on_signal(is_stopped: Arc<AtomicBool>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _context = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
+    };
+    thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = signals.0.recv() => {}
+                _ = signals.1.recv() => {}
+                _ = signals.2.recv() => {}
+            }
+        });
+        is_stopped.store(true, Ordering::Relaxed);
+    });
+    Ok(())
+}
+
+/// A `make` that was killed cannot tell us; but then somebody else becomes our parent.
+fn stop_with_parent(is_stopped: Arc<AtomicBool>) {
+    let parent = parent_id();
+    thread::spawn(move || {
+        while parent_id() == parent {
+            thread::sleep(POLL);
+        }
+        is_stopped.store(true, Ordering::Relaxed);
+    });
+}

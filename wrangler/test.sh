@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Runs the native tests, then the end to end tests in workerd, and sums both up. Needs the environment that setup.sh
+# writes and both Workers built.
+set -uo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+log=.run/test.log
+mkdir -p .run
+: >"$log"
+failed=()
+
+suite() { # suite <name> <command …>
+    local name=$1
+    shift
+    echo "== $name: $*" | tee -a "$log"
+    "$@" 2>&1 </dev/null | tee -a "$log"
+    [ "${PIPESTATUS[0]}" -eq 0 ] || failed+=("$name")
+}
+
+# --no-fail-fast: one run shows all that is wrong.
+suite "native tests" cargo test --workspace --exclude tributary-tests --no-fail-fast
+suite "end to end tests in workerd" cargo test -p tributary-tests --no-fail-fast
+
+echo
+echo "== summary (the whole output is in $log)"
+if ! command -v prometheus >/dev/null 2>&1; then
+    echo "SKIPPED: the check that a real Prometheus scrapes /metrics; get it with:  sudo apt-get install -y prometheus"
+fi
+grep -hE '^test .* \.\.\. FAILED$' "$log" | sort -u
+[ "${#failed[@]}" -eq 0 ] || printf 'FAILED: %s\n' "${failed[@]}"
+# In the shape of cargo's own lines, summed over all of them.
+awk -v suites="${#failed[@]}" '
+    /^test result:/ { for (i = 4; i < NF; i++) { if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i; if ($(i+1) ~ /^ignored/) g += $i } }
+    END {
+        ok = suites == 0 && f == 0 && p > 0
+        printf "test result: %s. %d passed; %d failed; %d ignored\n", ok ? "ok" : "FAILED", p, f, g
+        exit !ok
+    }' "$log"
