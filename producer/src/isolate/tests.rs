@@ -1,0 +1,88 @@
+use std::collections::BTreeMap;
+
+use tributary_proto::envelope::Envelope;
+
+use super::*;
+use crate::flusher::Role;
+use crate::host::WorkerHost;
+use crate::resolve;
+use crate::testing::{SECRET, state, wrapped};
+
+fn isolate() -> Isolate {
+    let isolate = Isolate::new(|_| None).unwrap();
+    let fetched = crate::state::Fetched { bytes: wrapped(&state()), metadata: None };
+    isolate.state.borrow_mut().finish(500, Ok(Some(fetched))).unwrap();
+    isolate
+}
+
+fn resolve(isolate: &Isolate, key: &str, flags: &str) -> Observation {
+    let body = format!(
+        "{{\"clientSecret\":\"{SECRET}\",\"flags\":{flags},\"apply\":true,\
+         \"evaluationContext\":{{\"targeting_key\":\"{key}\"}}}}"
+    );
+    let state = isolate.state.borrow().current().unwrap();
+    let call = resolve::parse(body.as_bytes(), &isolate.config).unwrap();
+    let resolved = resolve::run::<WorkerHost>(call, &state.resolver, &isolate.config).unwrap();
+    Observation { start_micros: 0, after_resolve_micros: 0, reasons: resolved.reasons() }
+}
+
+#[test]
+fn two_isolates_have_two_streams() {
+    let stream = |isolate: &Isolate| {
+        isolate.flusher.borrow_mut().observe(1, &[1]);
+        let attempt = isolate.seal_and_take(1_000, None, None);
+        Envelope::decode(&attempt.messages[0].1).unwrap().stream_id
+    };
+    assert_ne!(stream(&isolate()), stream(&isolate()));
+}
+
+/// Requests of one isolate interleave at every wait: their records share the window, and none holds anything of
+/// another.
+#[test]
+fn interleaved_requests_share_the_window_and_never_mix_content() {
+    host::drain();
+    let isolate = isolate();
+    let keys: Vec<String> = (0..20).map(|index| format!("user-{index}")).collect();
+    // All resolve before any of them records.
+    let observations: Vec<_> = keys
+        .iter()
+        .enumerate()
+        .map(|(index, key)| resolve(&isolate, key, ["[\"flags/all\"]", "[]"][index % 2]))
+        .collect();
+    let roles: Vec<_> =
+        observations.iter().rev().map(|observation| isolate.record(1_000, Some((observation, 2_000)))).collect();
+    assert_eq!(roles.iter().filter(|role| matches!(role, Role::Flusher(_))).count(), 1);
+    let attempt = isolate.seal_and_take(2_000, Some(65_536), None);
+    assert_eq!(attempt.messages.len(), 1);
+    let logs = Envelope::decode(&attempt.messages[0].1).unwrap().flag_logs().unwrap();
+    let telemetry = logs.telemetry_data.unwrap();
+    let latency = telemetry.resolve_latency.unwrap();
+    assert_eq!((latency.count, latency.sum), (20, 40_000));
+    assert_eq!(telemetry.resolve_rate.iter().map(|rate| u64::from(rate.count)).sum::<u64>(), 30);
+    assert_eq!((telemetry.memory_bytes, telemetry.state_age.unwrap().last_state_update), (65_536, 500));
+    assert!(!telemetry.resolver_version.is_empty());
+    assert_eq!(logs.flag_assigned.len(), 20);
+    let mut by_key = BTreeMap::new();
+    for assigned in &logs.flag_assigned {
+        let key = &assigned.flags[0].targeting_key;
+        assert!(assigned.flags.iter().all(|flag| &flag.targeting_key == key));
+        by_key.insert(key.clone(), assigned.flags.len());
+    }
+    for (index, key) in keys.iter().enumerate() {
+        assert_eq!(by_key[key], 1 + index % 2, "{key}");
+    }
+    let ids: std::collections::BTreeSet<_> = logs.flag_assigned.iter().map(|assigned| &assigned.resolve_id).collect();
+    assert_eq!(ids.len(), 20);
+}
+
+#[test]
+fn an_apply_is_sent_without_a_latency() {
+    host::drain();
+    let isolate = isolate();
+    resolve(&isolate, "u", "[\"flags/all\"]");
+    assert!(matches!(isolate.record(1_000, None), Role::Flusher(_)));
+    let attempt = isolate.seal_and_take(2_000, None, None);
+    let logs = Envelope::decode(&attempt.messages[0].1).unwrap().flag_logs().unwrap();
+    assert_eq!(logs.flag_assigned.len(), 1);
+    assert!(logs.telemetry_data.is_none_or(|telemetry| telemetry.resolve_latency.is_none_or(|l| l.count == 0)));
+}

@@ -1,0 +1,292 @@
+//! The runtime: requests, KV, queue, timers. It carries values between the runtime and the logic and decides nothing.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::{Either, select};
+use js_sys::{Array, Object, Reflect, Uint8Array};
+use serde_json::Value;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use worker::{Context, Delay, Env, Headers, Request, Response};
+
+use crate::clock;
+use crate::config::{METRICS_BINDING, QUEUE_BINDING, STATE_KEY, STATE_KV_BINDING};
+use crate::error::{ApiError, without_quoted};
+use crate::flusher::Role;
+use crate::host::WorkerHost;
+use crate::http::{self, Body, Reply, Route};
+use crate::isolate::{self, Isolate};
+use crate::limits::{
+    IN_FLIGHT_MS, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, MAX_BODY_BYTES, SEND_BACKOFF_MS, SEND_TIMEOUT_MS,
+    STATE_CACHE_TTL_SECS,
+};
+use crate::log::{self, Level};
+use crate::outbox::{Attempt, Outgoing, batches};
+use crate::recorder::Observation;
+use crate::state::{Decision, Fetched, LoadedState, StateError};
+use crate::{apply, resolve};
+
+/// Answers one request; CORS headers go on every answer.
+///
+/// # Errors
+/// When the runtime cannot build a response.
+pub async fn answer(request: Request, env: Env, context: Context) -> worker::Result<Response> {
+    let isolate = match isolate::get(|name| env_text(&env, name)) {
+        Ok(isolate) => isolate,
+        Err(_) => return respond(&Reply::from(&ApiError::Internal("no randomness")), "*"),
+    };
+    let origin = isolate.config.allowed_origin.clone();
+    match dispatch(request, env, &context, isolate).await {
+        Ok(Answer::Reply(reply)) => respond(&reply, &origin),
+        Ok(Answer::Forwarded(response)) => with_cors(response, &origin),
+        Err(error) => respond(&Reply::from(&error), &origin),
+    }
+}
+
+enum Answer {
+    Reply(Reply),
+    Forwarded(Response),
+}
+
+async fn dispatch(mut request: Request, env: Env, context: &Context, isolate: Rc<Isolate>) -> Result<Answer, ApiError> {
+    // Not `request.method()`: it takes every unknown method for GET.
+    let method = request.inner().method();
+    let reply = match http::route(&method, &request.path())? {
+        Route::Preflight => Reply::preflight(),
+        Route::Metrics => return forward(request, &env).await.map(Answer::Forwarded),
+        Route::StateEtag => Reply::state_etag(&resolver_state(&isolate, &env, context).await?.etag),
+        Route::Resolve => {
+            let call = resolve::parse(&read_body(&mut request).await?, &isolate.config)?;
+            let state = resolver_state(&isolate, &env, context).await?;
+            // Between these two readings: the resolve, and nothing else.
+            let start_micros = clock::monotonic_micros();
+            let resolved = resolve::run::<WorkerHost>(call, &state.resolver, &isolate.config)?;
+            let after_resolve_micros = clock::monotonic_micros();
+            let observation = Observation { start_micros, after_resolve_micros, reasons: resolved.reasons() };
+            context.wait_until(after_response(isolate, env, Some(observation)));
+            Reply::json(200, resolved.to_json()?)
+        }
+        Route::Apply => {
+            let call = apply::parse(&read_body(&mut request).await?)?;
+            if !apply::is_no_op(&call) {
+                let state = resolver_state(&isolate, &env, context).await?;
+                if apply::run::<WorkerHost>(&call, &state.resolver, &isolate.config)? == apply::Applied::Logged {
+                    context.wait_until(after_response(isolate, env, None));
+                }
+            }
+            Reply::json(200, apply::response()?)
+        }
+    };
+    Ok(Answer::Reply(reply))
+}
+
+/// What a request leaves for the time after its response: record, and perhaps flush.
+async fn after_response(isolate: Rc<Isolate>, env: Env, observation: Option<Observation>) {
+    let role = match &observation {
+        None => isolate.record(clock::epoch_ms(), None),
+        Some(observation) => {
+            let deferred_micros = if observation.needs_deferred_reading() {
+                // The clock stands still until the Worker waits for something; see `latency_micros`.
+                Delay::from(Duration::ZERO).await;
+                clock::monotonic_micros()
+            } else {
+                observation.after_resolve_micros
+            };
+            isolate.record(clock::epoch_ms(), Some((observation, deferred_micros)))
+        }
+    };
+    let lease = match role {
+        Role::Follower => return,
+        Role::SealNow => None,
+        Role::Flusher(lease) => {
+            Delay::from(Duration::from_millis(isolate.config.flush_interval_ms)).await;
+            Some(lease)
+        }
+    };
+    let attempt = isolate.seal_and_take(clock::epoch_ms(), memory_bytes(), lease);
+    send(&isolate, &env, attempt).await;
+}
+
+/// Sends what a flusher took: a few tries, then it is left to the next flush.
+async fn send(isolate: &Isolate, env: &Env, attempt: Attempt) {
+    let Attempt { id, messages } = attempt;
+    let give_up_ms = clock::epoch_ms().saturating_add(IN_FLIGHT_MS);
+    let mut left = messages;
+    let mut waits = SEND_BACKOFF_MS.iter();
+    let mut failure = String::new();
+    while !left.is_empty() {
+        let mut failed = Vec::new();
+        for batch in batches(std::mem::take(&mut left), MAX_BATCH_MESSAGES, MAX_BATCH_BYTES) {
+            // A batch begun now must end before another flusher may take its messages.
+            let has_time = clock::epoch_ms().saturating_add(SEND_TIMEOUT_MS) < give_up_ms;
+            let result = if has_time { send_batch(env, &batch).await } else { Err("out of time".to_owned()) };
+            match result {
+                Ok(()) => {
+                    let sequences: Vec<u64> = batch.iter().map(|(sequence, _)| *sequence).collect();
+                    isolate.flusher.borrow_mut().confirm(&sequences);
+                }
+                Err(error) => {
+                    failure = error;
+                    failed.extend(batch);
+                }
+            }
+        }
+        left = failed;
+        match waits.next() {
+            Some(wait_ms) if !left.is_empty() => Delay::from(Duration::from_millis(*wait_ms)).await,
+            _ => break,
+        }
+    }
+    if !left.is_empty() {
+        let sequences: Vec<u64> = left.iter().map(|(sequence, _)| *sequence).collect();
+        isolate.flusher.borrow_mut().release(id, &sequences);
+        let fields = [("messages", Value::from(sequences.len())), ("message", Value::from(without_quoted(&failure)))];
+        log::write(Level::Error, "queue_send_failed", &fields);
+    }
+}
+
+/// Sends one batch within [`SEND_TIMEOUT_MS`].
+async fn send_batch(env: &Env, batch: &[Outgoing]) -> Result<(), String> {
+    let sending = std::pin::pin!(queue_send(env, batch));
+    let timeout = Delay::from(Duration::from_millis(SEND_TIMEOUT_MS));
+    match select(sending, timeout).await {
+        Either::Left((result, _)) => result.map_err(|error| js_message(&error)),
+        Either::Right(((), _)) => Err(format!("no answer within {SEND_TIMEOUT_MS} ms")),
+    }
+}
+
+/// The message of what JavaScript threw, without its stack.
+fn js_message(error: &JsValue) -> String {
+    match error.dyn_ref::<js_sys::Error>() {
+        Some(error) => String::from(error.message()),
+        None => "JavaScript threw something that is not an Error".to_owned(),
+    }
+}
+
+/// `worker` has no bytes messages, so this talks to the binding itself. `contentType` stands at the top level of a
+/// batch entry; the queue detaches the buffer that it is given, so each is a copy.
+async fn queue_send(env: &Env, batch: &[Outgoing]) -> Result<(), JsValue> {
+    let queue: worker::worker_sys::Queue = JsValue::from(env.queue(queue_binding())?).unchecked_into();
+    let content_type = |object: &Object| Reflect::set(object, &"contentType".into(), &"bytes".into());
+    let promise = if let [(_, bytes)] = batch {
+        let options = Object::new();
+        content_type(&options)?;
+        queue.send(Uint8Array::from(&**bytes).into(), options.into())?
+    } else {
+        let entries = Array::new();
+        for (_, bytes) in batch {
+            let entry = Object::new();
+            Reflect::set(&entry, &"body".into(), &Uint8Array::from(&**bytes))?;
+            content_type(&entry)?;
+            entries.push(&entry);
+        }
+        queue.send_batch(entries, JsValue::UNDEFINED)?
+    };
+    JsFuture::from(promise).await.map(drop)
+}
+
+/// The queue that this stream sends to. With several queues (`QUEUE_SHARDS`), the stream's own comes first here and the
+/// others follow as fallback.
+fn queue_binding() -> &'static str {
+    QUEUE_BINDING
+}
+
+async fn resolver_state(isolate: &Rc<Isolate>, env: &Env, context: &Context) -> Result<Rc<LoadedState>, ApiError> {
+    let decision = isolate.state.borrow_mut().decide(clock::epoch_ms(), isolate.config.state_refresh_ms);
+    match decision {
+        Decision::Use(state) => Ok(state),
+        Decision::UseAndRefresh(state) => {
+            let (isolate, env) = (Rc::clone(isolate), env.clone());
+            context.wait_until(async move {
+                // A failure is logged, and the old state stays.
+                drop(load_state(&isolate, &env).await);
+            });
+            Ok(state)
+        }
+        Decision::Refuse(error) => Err(error.into()),
+        Decision::Load => Ok(load_state(isolate, env).await?),
+    }
+}
+
+async fn load_state(isolate: &Isolate, env: &Env) -> Result<Rc<LoadedState>, StateError> {
+    let fetched = fetch_state(env).await;
+    let result = isolate.state.borrow_mut().finish(clock::epoch_ms(), fetched);
+    if let Err(error) = &result {
+        log::write(Level::Error, "resolver_state", &[("message", Value::from(error.to_string()))]);
+    }
+    result
+}
+
+async fn fetch_state(env: &Env) -> Result<Option<Fetched>, StateError> {
+    let unreadable = |error: String| StateError::Unreadable(without_quoted(&error));
+    let kv = env.kv(STATE_KV_BINDING).map_err(|error| unreadable(error.to_string()))?;
+    let get = kv.get(STATE_KEY).cache_ttl(STATE_CACHE_TTL_SECS);
+    let (bytes, metadata) = get.bytes_with_metadata::<Value>().await.map_err(|error| unreadable(error.to_string()))?;
+    Ok(bytes.map(|bytes| Fetched { bytes, metadata }))
+}
+
+async fn forward(request: Request, env: &Env) -> Result<Response, ApiError> {
+    let service = env.service(METRICS_BINDING).map_err(|_| ApiError::MetricsUnavailable)?;
+    service.fetch_request(request).await.map_err(|_| ApiError::MetricsUnavailable)
+}
+
+async fn read_body(request: &mut Request) -> Result<Vec<u8>, ApiError> {
+    let mut body = Body::new(MAX_BODY_BYTES);
+    if request.inner().body().is_some() {
+        let mut stream = request.stream().map_err(|_| ApiError::BodyUnreadable)?;
+        while let Some(chunk) = stream.next().await {
+            body.push(&chunk.map_err(|_| ApiError::BodyUnreadable)?)?;
+        }
+    }
+    Ok(body.into_bytes())
+}
+
+fn respond(reply: &Reply, origin: &str) -> worker::Result<Response> {
+    let headers = Headers::new();
+    for (name, value) in http::cors_headers(origin).iter().chain(&reply.headers) {
+        headers.set(name, value)?;
+    }
+    let builder = Response::builder().with_status(reply.status).with_headers(headers);
+    Ok(match &reply.body {
+        Some(body) => builder.fixed(body.clone().into_bytes()),
+        None => builder.empty(),
+    })
+}
+
+/// The same response with CORS headers. The headers of a fetched response cannot be changed, so they are copied.
+fn with_cors(response: Response, origin: &str) -> worker::Result<Response> {
+    let headers = Headers::new();
+    for (name, value) in response.headers().entries() {
+        headers.append(&name, &value)?;
+    }
+    for (name, value) in http::cors_headers(origin) {
+        headers.set(name, &value)?;
+    }
+    Ok(response.with_headers(headers))
+}
+
+/// A variable or secret as text. JSON variables of `wrangler.toml` (`FORCE_APPLY = true`) arrive as values.
+fn env_text(env: &Env, name: &str) -> Option<String> {
+    let value = Reflect::get(env, &JsValue::from_str(name)).ok()?;
+    if let Some(text) = value.as_string() {
+        return Some(text);
+    }
+    if let Some(flag) = value.as_bool() {
+        return Some(flag.to_string());
+    }
+    value.as_f64().map(|number| number.to_string())
+}
+
+/// Linear memory of this Worker, in bytes; `None` outside WebAssembly.
+fn memory_bytes() -> Option<u64> {
+    #[cfg(target_arch = "wasm32")]
+    {
+        /// Bytes of a page (WebAssembly core specification, memory instances).
+        const PAGE_BYTES: u64 = 65_536;
+        u64::try_from(core::arch::wasm32::memory_size(0)).ok().map(|pages| pages.saturating_mul(PAGE_BYTES))
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    None
+}

@@ -1,0 +1,185 @@
+//! The resolver state of an isolate: when to read it again, when to parse it again, what to answer without one.
+//!
+//! Parsed once per isolate and kept behind an `Rc`, so that a resolve in progress keeps the state that it began with.
+//! No resolve waits for a refresh; only the first one of a cold isolate waits for the load. Every load and refresh is
+//! an I/O of the request that began it: concurrent cold requests each read KV, and the first parse serves all.
+
+use std::rc::Rc;
+
+use confidence_resolver::ResolverState;
+use confidence_resolver::proto::confidence::flags::admin::v1::ResolverState as ResolverStatePb;
+use confidence_resolver::proto::confidence::flags::resolver::v1::{Sdk, SdkId, sdk};
+use serde_json::Value;
+use tributary_proto::Message as _;
+use tributary_proto::v1::ClientResolverState;
+
+use crate::config::{STATE_KEY, STATE_KV_BINDING};
+use crate::limits::{FAILED_LOAD_HOLD_MS, REFRESH_LEASE_MS};
+
+/// Why there is no resolver state, or no newer one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// KV has no value under the key.
+    #[error(
+        "there is no resolver state: KV {STATE_KV_BINDING} has no key {STATE_KEY}. Put the bytes that the Confidence \
+         CDN serves for the client secret there, for instance with `wrangler kv key put --remote --binding \
+         {STATE_KV_BINDING} {STATE_KEY} --path state.pb`"
+    )]
+    Missing,
+    /// KV failed, or the binding is missing.
+    #[error("the resolver state could not be read from KV {STATE_KV_BINDING}: {0}")]
+    Unreadable(String),
+    /// The value is not what the CDN serves.
+    #[error(
+        "the value of {STATE_KEY} in KV {STATE_KV_BINDING} is not a resolver state ({0}). Put the bytes that the \
+         Confidence CDN serves for the client secret there, unchanged"
+    )]
+    Corrupt(&'static str),
+}
+
+/// A parsed state.
+#[derive(Debug)]
+pub struct LoadedState {
+    /// What the resolver resolves from.
+    pub resolver: ResolverState,
+    /// Its version: the etag in the KV metadata, or a hash of the bytes.
+    pub etag: String,
+    /// When it took effect in this isolate, in milliseconds since the epoch.
+    pub changed_ms: u64,
+}
+
+/// What KV returned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fetched {
+    /// The value.
+    pub bytes: Vec<u8>,
+    /// Its metadata.
+    pub metadata: Option<Value>,
+}
+
+/// What a request does about the state.
+#[derive(Debug)]
+pub enum Decision {
+    /// Use this one.
+    Use(Rc<LoadedState>),
+    /// Use this one, and read KV again after the response. The refresh is claimed by the caller.
+    UseAndRefresh(Rc<LoadedState>),
+    /// There is none: read KV now.
+    Load,
+    /// There is none, and a load failed a moment ago: answer with its error.
+    Refuse(StateError),
+}
+
+/// The state of one isolate and the time of its reads. Times are milliseconds since the epoch.
+#[derive(Debug, Default)]
+pub struct StateCache {
+    current: Option<Rc<LoadedState>>,
+    /// When KV was last asked, with or without success.
+    checked_ms: u64,
+    /// A refresh is on its way until then, at the latest.
+    refreshing_until_ms: u64,
+    failure: Option<StateError>,
+}
+
+impl StateCache {
+    /// Decides what a request at `now_ms` does; `refresh_ms` is the age at which a state is read again.
+    pub fn decide(&mut self, now_ms: u64, refresh_ms: u64) -> Decision {
+        let age_ms = now_ms.saturating_sub(self.checked_ms);
+        let Some(current) = &self.current else {
+            return match &self.failure {
+                Some(error) if age_ms < FAILED_LOAD_HOLD_MS => Decision::Refuse(error.clone()),
+                _ => Decision::Load,
+            };
+        };
+        if age_ms < refresh_ms || now_ms < self.refreshing_until_ms {
+            return Decision::Use(Rc::clone(current));
+        }
+        self.refreshing_until_ms = now_ms.saturating_add(REFRESH_LEASE_MS);
+        Decision::UseAndRefresh(Rc::clone(current))
+    }
+
+    /// Takes in what KV returned at `now_ms` and gives the state in effect. A failure keeps the state that there was,
+    /// and the next refresh comes an interval later.
+    ///
+    /// # Errors
+    /// [`StateError`], to be logged when there is an older state and to be answered when there is none.
+    pub fn finish(
+        &mut self,
+        now_ms: u64,
+        fetched: Result<Option<Fetched>, StateError>,
+    ) -> Result<Rc<LoadedState>, StateError> {
+        self.checked_ms = now_ms;
+        self.refreshing_until_ms = 0;
+        let result = fetched.and_then(|fetched| fetched.ok_or(StateError::Missing)).and_then(|fetched| {
+            let etag = version(&fetched);
+            match &self.current {
+                Some(current) if current.etag == etag => Ok(Rc::clone(current)),
+                _ => Ok(Rc::new(LoadedState { resolver: parse(&fetched.bytes)?, etag, changed_ms: now_ms })),
+            }
+        });
+        match &result {
+            Ok(state) => {
+                self.current = Some(Rc::clone(state));
+                self.failure = None;
+            }
+            Err(error) => self.failure = Some(error.clone()),
+        }
+        result
+    }
+
+    /// The state in effect, if any.
+    pub fn current(&self) -> Option<Rc<LoadedState>> {
+        self.current.clone()
+    }
+}
+
+/// The version of a value: `etag` of its metadata if there is one, else a hash of the bytes.
+fn version(fetched: &Fetched) -> String {
+    let etag = fetched.metadata.as_ref().and_then(|metadata| metadata.get("etag")).and_then(Value::as_str);
+    match etag {
+        Some(etag) if !etag.is_empty() => etag.to_owned(),
+        _ => format!("{:016x}-{:x}", fnv1a(&fetched.bytes), fetched.bytes.len()),
+    }
+}
+
+/// FNV-1a, 64 bits: it tells versions of one trusted value apart, and is no defence against a forger.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Who this Worker is in what it reports: `SDK_ID_CLOUDFLARE_RESOLVER` and the version of this package.
+pub fn sdk() -> Sdk {
+    Sdk { sdk: Some(sdk::Sdk::Id(i32::from(SdkId::CloudflareResolver))), version: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+/// Parses the bytes that the Confidence CDN serves.
+///
+/// Bounds: protobuf's own. The bitsets inside are compressed, and inflate to what they say; whoever can write this
+/// KV key decides what the Worker resolves anyway.
+///
+/// # Errors
+/// [`StateError::Corrupt`].
+pub fn parse(bytes: &[u8]) -> Result<ResolverState, StateError> {
+    let client_state =
+        ClientResolverState::decode(bytes).map_err(|_| StateError::Corrupt("its wrapper does not decode"))?;
+    let state = ResolverStatePb::try_from(client_state.state)
+        .map_err(|_| StateError::Corrupt("the state inside does not decode"))?;
+    // Membership tests take the remainder by the bit count and loop over the hash count: 0 panics, -1 never ends.
+    let usable = |count: i64, most: i64| (1..=most).contains(&count);
+    if !state
+        .bloom_filters
+        .iter()
+        .all(|filter| usable(filter.bit_count, i64::MAX) && usable(i64::from(filter.hash_function_count), 1_000))
+    {
+        return Err(StateError::Corrupt("it holds an impossible bloom filter"));
+    }
+    let resolver = ResolverState::from_proto(state, &client_state.account_id, Some(sdk()))
+        .map_err(|_| StateError::Corrupt("a bitset does not inflate"))?;
+    if resolver.secrets.is_empty() {
+        return Err(StateError::Corrupt("it holds no client credential"));
+    }
+    Ok(resolver)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+use confidence_resolver::proto::confidence::flags::admin::v1::ResolverState as ResolverStatePb;
+use confidence_resolver::proto::confidence::flags::admin::v1::resolver_state::{
+    BloomFilter, PackedBitset, packed_bitset,
+};
+
+use super::*;
+use crate::testing::{SECRET, state, wrapped};
+
+const REFRESH_MS: u64 = 30_000;
+
+fn fetched(bytes: Vec<u8>) -> Result<Option<Fetched>, StateError> {
+    Ok(Some(Fetched { bytes, metadata: None }))
+}
+
+fn tagged(bytes: Vec<u8>, etag: &str) -> Result<Option<Fetched>, StateError> {
+    Ok(Some(Fetched { bytes, metadata: Some(serde_json::json!({ "etag": etag })) }))
+}
+
+fn loaded(now_ms: u64) -> StateCache {
+    let mut cache = StateCache::default();
+    cache.finish(now_ms, fetched(wrapped(&state()))).unwrap();
+    cache
+}
+
+#[test]
+fn the_bytes_of_the_cdn_parse() {
+    let parsed = parse(&wrapped(&state())).unwrap();
+    assert!(parsed.secrets.contains_key(SECRET));
+    assert_eq!(parsed.secrets[SECRET].account.name, "accounts/test");
+    let sdk = parsed.sdk.unwrap();
+    assert_eq!(sdk.sdk, Some(sdk::Sdk::Id(25)));
+    assert_eq!(sdk.version, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn what_is_no_state_is_corrupt_and_never_a_panic() {
+    use confidence_resolver::proto::Message as _;
+    for bytes in [vec![], vec![0xff; 100], b"<html>".to_vec(), vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]] {
+        assert!(matches!(parse(&bytes), Err(StateError::Corrupt(_))), "{bytes:?}");
+    }
+    // The bare state, without the wrapper, is an easy mistake.
+    assert!(matches!(parse(&state().encode_to_vec()), Err(StateError::Corrupt(_))));
+    let corrupt = |change: fn(&mut ResolverStatePb)| {
+        let mut state = state();
+        change(&mut state);
+        assert!(matches!(parse(&wrapped(&state)), Err(StateError::Corrupt(_))));
+    };
+    corrupt(|state| state.clients.clear());
+    corrupt(|state| {
+        let bitset = Some(packed_bitset::Bitset::GzippedBitset(vec![0x1f, 0x8b, 8, 0, 1, 2, 3]));
+        state.bitsets.push(PackedBitset { segment: "segments/everybody".to_owned(), bitset });
+    });
+    for (bit_count, hash_function_count) in [(0, 3), (-1, 3), (8, 0), (8, -1), (8, i32::MAX)] {
+        let mut state = state();
+        let filter = BloomFilter { bit_count, hash_function_count, strategy: 1, data: vec![255], ..Default::default() };
+        state.bloom_filters.push(filter);
+        assert!(matches!(parse(&wrapped(&state)), Err(StateError::Corrupt(_))), "{bit_count} {hash_function_count}");
+    }
+}
+
+#[test]
+fn a_truncated_state_never_panics() {
+    let bytes = wrapped(&state());
+    for end in 0..bytes.len() {
+        if let Ok(parsed) = parse(&bytes[..end]) {
+            assert!(!parsed.secrets.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_cold_isolate_loads_and_a_warm_one_does_not() {
+    let mut cache = StateCache::default();
+    assert!(matches!(cache.decide(1_000_000, REFRESH_MS), Decision::Load));
+    // Every request of a cold isolate loads on its own: nothing of one request's I/O is shared with another.
+    assert!(matches!(cache.decide(1_000_000, REFRESH_MS), Decision::Load));
+    cache.finish(1_000_000, fetched(wrapped(&state()))).unwrap();
+    assert!(matches!(cache.decide(1_029_999, REFRESH_MS), Decision::Use(_)));
+}
+
+#[test]
+fn an_old_state_is_used_while_one_request_refreshes_it() {
+    let mut cache = loaded(0);
+    assert!(matches!(cache.decide(REFRESH_MS, REFRESH_MS), Decision::UseAndRefresh(_)));
+    assert!(matches!(cache.decide(REFRESH_MS, REFRESH_MS), Decision::Use(_)));
+    assert!(matches!(cache.decide(REFRESH_MS + REFRESH_LEASE_MS - 1, REFRESH_MS), Decision::Use(_)));
+    // The refresh was cut off: another one takes over.
+    assert!(matches!(cache.decide(REFRESH_MS + REFRESH_LEASE_MS, REFRESH_MS), Decision::UseAndRefresh(_)));
+}
+
+#[test]
+fn an_unchanged_version_is_not_parsed_again() {
+    let mut cache = loaded(0);
+    let before = cache.current().unwrap();
+    let after = cache.finish(REFRESH_MS, fetched(wrapped(&state()))).unwrap();
+    assert!(Rc::ptr_eq(&before, &after));
+    assert_eq!(after.changed_ms, 0);
+    assert!(matches!(cache.decide(REFRESH_MS + 1, REFRESH_MS), Decision::Use(_)));
+}
+
+#[test]
+fn the_etag_of_the_metadata_is_the_version() {
+    let mut cache = StateCache::default();
+    let first = cache.finish(0, tagged(wrapped(&state()), "\"v1\"")).unwrap();
+    assert_eq!(first.etag, "\"v1\"");
+    // The same etag: not parsed, whatever the bytes.
+    assert!(Rc::ptr_eq(&first, &cache.finish(1, tagged(vec![0xff], "\"v1\"")).unwrap()));
+    let second = cache.finish(2, tagged(wrapped(&state()), "\"v2\"")).unwrap();
+    assert_eq!((second.etag.as_str(), second.changed_ms), ("\"v2\"", 2));
+}
+
+#[test]
+fn another_state_takes_effect_and_a_resolve_in_progress_keeps_the_old_one() {
+    let mut cache = loaded(0);
+    let held = cache.current().unwrap();
+    let mut other = state();
+    other.flags.pop();
+    cache.finish(5, fetched(wrapped(&other))).unwrap();
+    assert_eq!(held.resolver.flags.len(), 2);
+    assert_eq!(cache.current().unwrap().resolver.flags.len(), 1);
+    assert_eq!(cache.current().unwrap().changed_ms, 5);
+    assert_ne!(cache.current().unwrap().etag, held.etag);
+}
+
+#[test]
+fn a_failed_refresh_keeps_the_old_state_and_waits_for_the_next_interval() {
+    for failure in [Err(StateError::Unreadable("down".to_owned())), Ok(None), fetched(vec![0xff])] {
+        let mut cache = loaded(0);
+        assert!(matches!(cache.decide(REFRESH_MS, REFRESH_MS), Decision::UseAndRefresh(_)));
+        assert!(cache.finish(REFRESH_MS, failure).is_err());
+        assert!(cache.current().is_some());
+        for now_ms in [REFRESH_MS, REFRESH_MS + 1, 2 * REFRESH_MS - 1] {
+            assert!(matches!(cache.decide(now_ms, REFRESH_MS), Decision::Use(_)));
+        }
+        assert!(matches!(cache.decide(2 * REFRESH_MS, REFRESH_MS), Decision::UseAndRefresh(_)));
+    }
+}
+
+#[test]
+fn a_missing_state_is_refused_for_a_moment_and_then_looked_for_again() {
+    let mut cache = StateCache::default();
+    assert_eq!(cache.finish(0, Ok(None)).unwrap_err(), StateError::Missing);
+    assert!(matches!(cache.decide(FAILED_LOAD_HOLD_MS - 1, REFRESH_MS), Decision::Refuse(StateError::Missing)));
+    assert!(matches!(cache.decide(FAILED_LOAD_HOLD_MS, REFRESH_MS), Decision::Load));
+    cache.finish(FAILED_LOAD_HOLD_MS, fetched(wrapped(&state()))).unwrap();
+    assert!(matches!(cache.decide(FAILED_LOAD_HOLD_MS, REFRESH_MS), Decision::Use(_)));
+}
+
+#[test]
+fn the_error_says_what_to_do() {
+    let text = StateError::Missing.to_string();
+    assert!(text.contains("CONFIDENCE_STATE_KV") && text.contains("resolver_state") && text.contains("kv key put"));
+}
