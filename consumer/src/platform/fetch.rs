@@ -40,14 +40,14 @@ async fn answer_to(request: &Request, env: &Env, config: &Config) -> worker::Res
     let query = query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let wanted = match negotiate(accept.as_deref(), query, config.buckets_per_decade) {
         Ok(wanted) => wanted,
-        Err(bad) => return Ok(Answer::error(400, &bad.to_string())),
+        Err(bad) => return Ok(Answer::error(400, "BAD_OPTION", &bad.to_string())),
     };
     let copy = copy_for(config, wanted);
     Ok(match read(copy, env).await {
         Ok((copy, bytes)) => answer(copy, bytes, wanted, config.created),
         Err(why) => {
             log::error("scrape", &serde_json::json!({"why": why}));
-            Answer::error(503, "the metrics store cannot be read now; the log says why")
+            Answer::error(503, "STORE_UNAVAILABLE", "the metrics store cannot be read now; the log says why")
         }
     })
 }

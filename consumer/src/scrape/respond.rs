@@ -17,9 +17,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An error as JSON. `message` says what is wrong and what to do, and never holds a secret.
-    pub fn error(status: u16, message: &str) -> Self {
-        let body = serde_json::json!({"error": {"code": status, "message": message}}).to_string();
+    /// An error as JSON, in the shape of the producer's: `code` is a word for programs, `message` says what is wrong and what to do, and never holds a secret.
+    pub fn error(status: u16, code: &'static str, message: &str) -> Self {
+        let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
         let mut headers = vec![("Content-Type", "application/json"), ("Cache-Control", "no-store")];
         match status {
             401 => headers.push(("WWW-Authenticate", "Bearer")),
@@ -43,19 +43,21 @@ impl Answer {
 /// The error of a request that goes no further, if it does not.
 pub fn refuse(method: &str, path: &str, access: Access) -> Option<Answer> {
     if path != "/metrics" {
-        return Some(Answer::error(404, "not found; this Worker serves GET /metrics"));
+        return Some(Answer::error(404, "NOT_FOUND", "not found; this Worker serves GET /metrics"));
     }
     if method != "GET" && method != "HEAD" {
-        return Some(Answer::error(405, "use GET or HEAD"));
+        return Some(Answer::error(405, "METHOD_NOT_ALLOWED", "use GET or HEAD"));
     }
     match access {
         Access::Granted => None,
         Access::Denied => Some(Answer::error(
             401,
+            "UNAUTHORIZED",
             "send Authorization: Bearer <METRICS_TOKEN>, or ClientSecret <CONFIDENCE_CLIENT_SECRET>",
         )),
         Access::Unconfigured => Some(Answer::error(
             503,
+            "NOT_CONFIGURED",
             "closed: neither METRICS_TOKEN nor CONFIDENCE_CLIENT_SECRET is set on the consumer Worker",
         )),
     }
@@ -111,7 +113,9 @@ pub fn answer(copy: Copy, bytes: Vec<u8>, wanted: Wanted, created: bool) -> Answ
             write_text(&snapshot, &options, &mut text);
             Answer::exposition(wanted.format, text.into_bytes())
         }
-        Err(_) => Answer::error(503, "the stored metrics do not decode; the next publication replaces them"),
+        Err(_) => {
+            Answer::error(503, "CORRUPT_COPY", "the stored metrics do not decode; the next publication replaces them")
+        }
     }
 }
 

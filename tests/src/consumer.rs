@@ -1,0 +1,183 @@
+//! The consumer Worker alone, in Miniflare: the real runtime and Durable Object, with a queue that the test plays.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde::Deserialize;
+
+use crate::{
+    exposition::Exposition,
+    http::{Client, Reply},
+    installation::repository,
+};
+
+/// The token of [`Consumer::metrics`].
+pub const METRICS_TOKEN: &str = "a-token-of-a-test";
+/// The client secret with which the consumer delivers.
+pub const CLIENT_SECRET: &str = "a-secret-of-a-test";
+
+/// Content of a message.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// As our producer sends it.
+    Bytes(Vec<u8>),
+    /// As today's Confidence Cloudflare resolver sends it.
+    Text(String),
+    /// As nobody sends it.
+    Object(serde_json::Value),
+}
+
+/// One delivery of a message.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The queue's id of the message.
+    pub id: String,
+    /// Which delivery this is, from 1.
+    pub attempts: u32,
+    /// When it was sent, in milliseconds since the epoch.
+    pub timestamp_ms: u64,
+    /// Its content.
+    pub body: Body,
+}
+
+/// What the consumer did with a batch.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueResult {
+    /// `ok` unless the handler failed.
+    pub outcome: String,
+    /// Ids of messages that were acked by name.
+    pub explicit_acks: Vec<String>,
+    /// Messages that are to be delivered again.
+    pub retry_messages: Vec<Retried>,
+}
+
+/// A message that is to be delivered again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retried {
+    /// Its id.
+    pub msg_id: String,
+    /// How long it waits.
+    pub delay_seconds: Option<u32>,
+}
+
+/// A running consumer. Stops when it is dropped.
+pub struct Consumer {
+    process: Child,
+    /// Closed by the drop: the process stops when it reads the end.
+    stdin: Option<ChildStdin>,
+    base_url: String,
+    client: Client,
+}
+
+impl Consumer {
+    /// Starts a consumer that persists in `folder`, with these vars beside its secrets.
+    ///
+    /// # Errors
+    /// Why it did not start.
+    pub fn start(folder: &Path, vars: &[(&str, &str)]) -> Result<Self, String> {
+        let repository = repository().canonicalize().map_err(|error| error.to_string())?;
+        let mut bindings = serde_json::json!({
+            "METRICS_TOKEN": METRICS_TOKEN, "CONFIDENCE_CLIENT_SECRET": CLIENT_SECRET, "PUBLISH_INTERVAL_MS": "1000",
+        });
+        for (name, value) in vars {
+            bindings.as_object_mut().ok_or("bindings are an object")?.insert((*name).to_owned(), (*value).into());
+        }
+        let mut process = Command::new(repository.join("wrangler/node_modules/.bin/node"))
+            .arg(repository.join("tests/miniflare/consumer.mjs"))
+            .arg(repository.join("consumer/build"))
+            .arg(folder)
+            .arg(bindings.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("node: {error}"))?;
+        let stdin = process.stdin.take();
+        let output = BufReader::new(process.stdout.take().ok_or("no output")?);
+        let mut lines = output.lines().map_while(Result::ok);
+        let port = lines.find_map(|line| line.strip_prefix("LISTENING=").map(str::to_owned));
+        let mut started = Self { process, stdin, base_url: String::new(), client: Client::default() };
+        let port = port.ok_or("the consumer ended before it listened")?;
+        // What the Worker logs later is of no use to anybody, but must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        started.base_url = format!("http://127.0.0.1:{port}");
+        Ok(started)
+    }
+
+    /// Hands over one batch.
+    ///
+    /// # Errors
+    /// What went wrong with the connection, or with the runtime.
+    pub fn deliver(&self, batch: &[Delivery]) -> Result<QueueResult, String> {
+        let batch: Vec<serde_json::Value> = batch
+            .iter()
+            .map(|delivery| {
+                let (kind, content) = match &delivery.body {
+                    Body::Bytes(bytes) => ("base64", BASE64_STANDARD.encode(bytes).into()),
+                    Body::Text(text) => ("text", text.clone().into()),
+                    Body::Object(object) => ("object", object.clone()),
+                };
+                serde_json::json!({
+                    "id": delivery.id, "attempts": delivery.attempts, "timestampMs": delivery.timestamp_ms,
+                    kind: content,
+                })
+            })
+            .collect();
+        let body = serde_json::Value::from(batch).to_string();
+        let reply = self.send("POST", "/queue", &[], body.as_bytes())?;
+        serde_json::from_str(&reply.body).map_err(|error| format!("{error}: {}", reply.body))
+    }
+
+    /// Writes a value into a KV namespace.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn put_kv(&self, binding: &str, key: &str, value: &[u8]) -> Result<(), String> {
+        let reply = self.send("PUT", &format!("/kv/{binding}/{key}"), &[], value)?;
+        if reply.status == 200 { Ok(()) } else { Err(reply.body) }
+    }
+
+    /// Sends a request to the Worker.
+    ///
+    /// # Errors
+    /// What went wrong with the connection.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply, String> {
+        self.client.send(method, &format!("{}{path}", self.base_url), headers, body)
+    }
+
+    /// What `/metrics` says now.
+    ///
+    /// # Errors
+    /// Where it does not answer 200, or what it says is no exposition.
+    pub fn metrics(&self) -> Result<Exposition, String> {
+        let token = format!("Bearer {METRICS_TOKEN}");
+        let reply = self.send("GET", "/metrics", &[("Authorization", &token)], b"")?;
+        if reply.status != 200 {
+            return Err(format!("status {}: {}", reply.status, reply.body));
+        }
+        Exposition::parse(&reply.body)
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        self.stdin = None;
+        if self.process.wait().is_err() {
+            // It was never ours to wait for; nothing is left to stop.
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,20 @@
+//! End to end in real workerd: queue, KV, Durable Object and runtime are the real ones; the Confidence backend is a stub
+//! that checks what it is sent as strictly as the real one would.
+//!
+//! | file | what it shows |
+//! | --- | --- |
+//! | `pipeline` | N resolves in, exactly N on `/metrics`, every assignment at the backend, also across a restart |
+//! | `http` | bad requests get the right answer, count nothing and leave the isolate alive |
+//! | `consumer` | the consumer alone, handed batches that a queue would hand it on a bad day |
+//! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
+//! | `parsers` | the reference parsers of both text formats read what we write |
+//!
+//! Needs both Workers built and the npm tools installed: `make test` sees to that.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod consumer;
+mod http;
+mod parsers;
+mod pipeline;
+mod prometheus;

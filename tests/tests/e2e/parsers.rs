@@ -1,0 +1,74 @@
+//! The reference parsers read what a running endpoint serves: `promtool`, and Python's `prometheus_client`, whose
+//! OpenMetrics parser is the format's reference. Each is used where it is installed and skipped loudly where not.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use tributary_tests::installation::Installation;
+
+/// Runs a program with a text as its input; `None` where it is not there.
+fn feed(program: &str, arguments: &[&str], text: &str) -> Option<(bool, String)> {
+    let mut process = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .ok()?;
+    process.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = process.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    Some((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+const PARSE: &str = "\
+import sys\n\
+if sys.argv[1] == 'openmetrics':\n\
+\x20   from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
+else:\n\
+\x20   from prometheus_client.parser import text_string_to_metric_families as parse\n\
+seen = set()\n\
+for family in parse(sys.stdin.read()):\n\
+\x20   for sample in family.samples:\n\
+\x20       key = (sample.name, tuple(sorted(sample.labels.items())))\n\
+\x20       assert key not in seen, key\n\
+\x20       seen.add(key)\n\
+print(len(seen))\n";
+
+#[test]
+fn reference_parsers_accept_what_a_running_endpoint_serves() {
+    let installation = Installation::start(|options| {
+        options.consumer_vars.insert("METRICS_CREATED".into(), "true".into());
+    })
+    .unwrap();
+    for n in 0..5 {
+        let body = installation.resolve_body(&format!("user-{n}"), "se", true);
+        assert_eq!(installation.send("POST", "/v1/flags:resolve", &[], &body).unwrap().status, 200);
+    }
+    tributary_tests::wait::eventually(std::time::Duration::from_secs(10), "five resolves", || {
+        match installation.metrics()?.sum("confidence_resolve_latency_microseconds_count") {
+            5.0 => Ok(()),
+            count => Err(count.to_string()),
+        }
+    });
+    let openmetrics = installation.scrape("/metrics", "application/openmetrics-text;version=1.0.0").unwrap().body;
+    let text = installation.scrape("/metrics", "text/plain;version=0.0.4").unwrap().body;
+
+    // promtool lints, too, and complains of names that the other Confidence providers fixed; it exits 3 for that, and
+    // 1 for text that does not parse.
+    match feed("promtool", &["check", "metrics"], &text) {
+        Some((_, said)) => assert!(!said.contains("error while linting"), "{said}"),
+        None => println!("SKIPPED: promtool is not installed; get it with: sudo apt-get install -y prometheus"),
+    }
+    for (format, exposition) in [("openmetrics", &openmetrics), ("text", &text)] {
+        match feed("python3", &["-c", PARSE, format], exposition) {
+            Some((true, samples)) => assert!(samples.trim().parse::<u32>().unwrap() > 200, "{format}: {samples}"),
+            Some((false, said)) if said.contains("No module named 'prometheus_client'") => {
+                println!("SKIPPED: prometheus_client is not installed; get it with: pip install prometheus_client");
+            }
+            other => panic!("{format}: {other:?}"),
+        }
+    }
+}
