@@ -17,7 +17,7 @@ help: ## List the commands
 	@echo "CONFIDENCE_CLIENT_SECRET= (the real state and backend), and the Workers' own variables, e.g. FLUSH_INTERVAL_MS=."
 
 run: build ## Run both Workers locally, with a stub backend and demo traffic, until Ctrl-C
-	@$(TOOLS) cargo build --quiet -p tributary-local
+	@$(TOOLS) cargo build -p tributary-local
 	@$(TOOLS) exec $(TARGET)/debug/tributary-local
 
 test: build ## Run all tests: native, then end to end in workerd

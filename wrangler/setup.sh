@@ -2,7 +2,8 @@
 # Sets up what the build and the local installation need, and nothing twice:
 #
 #   the pinned Rust toolchain with its wasm32 target; worker-build, wasm-bindgen and protox (a protoc in Rust, which
-#   carries the well-known types) in a folder per user, TRIBUTARY_TOOLS; the npm tools in wrangler/node_modules.
+#   carries the well-known types) in a folder per user, TRIBUTARY_TOOLS; the npm tools in wrangler/node_modules; the
+#   reference parsers of the text formats for the tests.
 #
 # It ends by writing .run/tools.env: the variables with which cargo and worker-build find these tools. The Makefile
 # reads it; a shell can too: `. .run/tools.env`.
@@ -16,6 +17,7 @@ env_file=$repository/.run/tools.env
 
 worker_build_version=0.8.7
 protox_version=0.10.0
+prometheus_client_version=0.26.0
 # worker-build needs the wasm-bindgen command in exactly the version of the library.
 wasm_bindgen_version=$(sed -n '/^name = "wasm-bindgen"$/{n;s/^version = "\(.*\)"$/\1/p;}' Cargo.lock)
 toolchain=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
@@ -113,6 +115,17 @@ node=$bin/node
 "$node" -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 12) ? 0 : 1)' \
     || fail "wrangler needs node 22.12 or later, this is $("$node" --version)" "install node 22 (nodejs.org), then make setup"
 
+# --- From PyPI, for the conformance checks ---------------------------------------------------------------------------
+
+# The reference parsers of both text formats. Nothing that runs needs them: without pip those checks are skipped, loudly.
+python_packages=$tools/prometheus_client-$prometheus_client_version
+if [ ! -d "$python_packages/prometheus_client" ]; then
+    say "installing prometheus_client $prometheus_client_version"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps \
+        --target "$python_packages" "prometheus_client==$prometheus_client_version" \
+        || say "without it the reference parsers are skipped in make test; get pip with:  sudo apt-get install -y python3-pip"
+fi
+
 # --- Where they are -------------------------------------------------------------------------------------------------
 
 quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
@@ -126,6 +139,7 @@ new=$env_file.$$
     echo "export ESBUILD_BIN=$(quoted "$bin/esbuild")"
     echo "export WASM_OPT_BIN=$(quoted "$bin/wasm-opt")"
     echo "export RUSTUP_TOOLCHAIN=$(quoted "$toolchain")"
+    echo "export PYTHONPATH=$(quoted "$python_packages")"
     # node 22 first; cargo where rustup put it.
     echo "export PATH=$(quoted "$bin"):$(quoted "$(dirname "$(command -v rustup)")"):\"\$PATH\""
 } >"$new"

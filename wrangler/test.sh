@@ -26,6 +26,11 @@ echo "== summary (the whole output is in $log)"
 if ! command -v prometheus >/dev/null 2>&1; then
     echo "SKIPPED: the check that a real Prometheus scrapes /metrics; get it with:  sudo apt-get install -y prometheus"
 fi
+# Cargo hides what a test that passed says, so what was skipped is asked here again.
+python3 -c 'import prometheus_client' 2>/dev/null \
+    || echo "SKIPPED: the reference parsers of the text formats; get pip with:  sudo apt-get install -y python3-pip"
+[ -f ../shared/data/resolver_state_sample.pb ] \
+    || echo "SKIPPED: the check on a real resolver state, which is not part of this repository"
 grep -hE '^test .* \.\.\. FAILED$' "$log" | sort -u
 [ "${#failed[@]}" -eq 0 ] || printf 'FAILED: %s\n' "${failed[@]}"
 # In the shape of cargo's own lines, summed over all of them.

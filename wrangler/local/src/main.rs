@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tributary_local::installation::{LocalInstallation, Running};
@@ -19,6 +19,10 @@ use tributary_local::settings::Settings;
 use tributary_local::traffic::Traffic;
 
 const POLL: Duration = Duration::from_millis(200);
+/// `max_batch_timeout` of `wrangler/consumer.toml`.
+const QUEUE_BATCH_TIMEOUT: Duration = Duration::from_secs(2);
+/// What a batch takes from the queue to the Ledger and the backend.
+const SETTLE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     match run() {
@@ -37,8 +41,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         .collect();
     let settings = Settings::read(&environment)?;
     let is_stopped = Arc::<AtomicBool>::default();
-    stop_on_signal(Arc::clone(&is_stopped))?;
-    stop_with_parent(Arc::clone(&is_stopped));
+    let is_hurried = Arc::<AtomicBool>::default();
+    stop_on_signal(Arc::clone(&is_stopped), Arc::clone(&is_hurried))?;
+    stop_with_parent(Arc::clone(&is_stopped), Arc::clone(&is_hurried));
 
     let mut options = settings.options(repository()?);
     options.cancelled = Arc::clone(&is_stopped);
@@ -60,8 +65,21 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         "stopping; the traffic was {} resolves, {} of them applied later, {} failed",
         totals.resolves, totals.applies, totals.failures
     ));
+    if outcome.is_ok() {
+        drain(settings.flush_interval(), &is_hurried);
+    }
     running.stop()?;
     outcome.map_err(Into::into)
+}
+
+/// Waits until what is on its way has arrived: the local queue is in memory only, and what is in it when the Workers
+/// stop is lost.
+fn drain(flush_interval: Duration, is_hurried: &AtomicBool) {
+    print("waiting for what is in the queue (Ctrl-C again stops at once)");
+    let deadline = Instant::now() + flush_interval + QUEUE_BATCH_TIMEOUT + SETTLE;
+    while Instant::now() < deadline && !is_hurried.load(Ordering::Relaxed) {
+        thread::sleep(POLL);
+    }
 }
 
 /// The checkout: where we are started, else where we were built.
@@ -104,33 +122,36 @@ fn announce(running: &Running, state: &StateSource) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Ctrl-C, a polite kill, a closed terminal.
-fn stop_on_signal(is_stopped: Arc<AtomicBool>) -> io::Result<()> {
+/// Ctrl-C, a polite kill, a closed terminal; the second of them is a hurry.
+fn stop_on_signal(is_stopped: Arc<AtomicBool>, is_hurried: Arc<AtomicBool>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _context = runtime.enter();
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
     };
     thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = signals.0.recv() => {}
-                _ = signals.1.recv() => {}
-                _ = signals.2.recv() => {}
-            }
-        });
-        is_stopped.store(true, Ordering::Relaxed);
+        for flag in [is_stopped, is_hurried] {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = signals.0.recv() => {}
+                    _ = signals.1.recv() => {}
+                    _ = signals.2.recv() => {}
+                }
+            });
+            flag.store(true, Ordering::Relaxed);
+        }
     });
     Ok(())
 }
 
 /// A `make` that was killed cannot tell us; but then somebody else becomes our parent.
-fn stop_with_parent(is_stopped: Arc<AtomicBool>) {
+fn stop_with_parent(is_stopped: Arc<AtomicBool>, is_hurried: Arc<AtomicBool>) {
     let parent = parent_id();
     thread::spawn(move || {
         while parent_id() == parent {
             thread::sleep(POLL);
         }
+        is_hurried.store(true, Ordering::Relaxed);
         is_stopped.store(true, Ordering::Relaxed);
     });
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cdn;
 use crate::demo_state;
@@ -111,6 +112,14 @@ impl Settings {
             producer_vars: vars(&|name| PRODUCER_VARS.contains(&name)),
             consumer_vars: vars(&|name| CONSUMER_VARS.contains(&name) || name.starts_with("OTEL_")),
         })
+    }
+
+    /// How long the producer holds deltas before it sends them: what is configured, else what `wrangler/producer.toml`
+    /// says.
+    #[must_use]
+    pub fn flush_interval(&self) -> Duration {
+        let configured = self.producer_vars.get("FLUSH_INTERVAL_MS").and_then(|millis| millis.parse().ok());
+        Duration::from_millis(configured.unwrap_or(1_000)).min(Duration::from_secs(20))
     }
 
     /// Options for an installation of the checkout `repository`.
