@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
 };
@@ -95,6 +96,7 @@ impl Consumer {
             .arg(bindings.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .process_group(0)
             .spawn()
             .map_err(|error| format!("node: {error}"))?;
         let stdin = process.stdin.take();
@@ -163,8 +165,13 @@ impl Consumer {
         Exposition::parse(&reply.body)
     }
 
-    /// Ends it at once, as a crash would.
+    /// Ends the runtime and everything in it at once, as a power cut would; what it persisted stays.
     pub fn kill(mut self) {
+        // The whole group: the runtime is a child of the process that was started.
+        let group = format!("-{}", self.process.id());
+        if Command::new("kill").args(["-KILL", "--", &group]).status().is_err() {
+            // Without `kill` there is still the end of the pipe.
+        }
         self.stop();
     }
 
