@@ -1,0 +1,48 @@
+//! `make bench`: the work of the pipeline, each beside the same work done with the `confidence_resolver` crate the way
+//! its Cloudflare resolver does it, in one run and on the same resolves.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `inputs` | the resolves, as queue messages of both systems |
+//! | `producing` | from a resolve to the bytes of a message |
+//! | `consuming` | from a batch of messages to state, text and the backend's body |
+//! | `totals` | the proof, before anything is measured, that both sides count the same |
+//! | `table` | criterion, and the table at the end |
+//!
+//! Left out in the peer's favour: its consumer also reads its snapshot back from JSON and renders the text with every
+//! batch; its state holds none of the pipeline's own series. Ours reports memory and the age of the resolver state,
+//! which its Worker does not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "as in a test: what fails here is a wrong input, and a panic is the report"
+)]
+
+#[path = "peer/consuming.rs"]
+mod consuming;
+#[path = "peer/inputs.rs"]
+mod inputs;
+#[path = "peer/producing.rs"]
+mod producing;
+#[path = "peer/table.rs"]
+mod table;
+#[path = "peer/totals.rs"]
+mod totals;
+
+use crate::{inputs::Inputs, table::Table};
+
+fn main() {
+    let inputs = Inputs::build();
+    totals::assert_both_sides_count_the_same(&inputs);
+    let mut table = Table::new(format!(
+        "{:.1} flags per resolve, {:.1} of them assigned; batches of {} messages; native, one core",
+        inputs.flags_per_resolve(),
+        inputs.assignments_per_resolve(),
+        inputs::BATCH,
+    ));
+    producing::run(&mut table, &inputs);
+    consuming::run(&mut table, &inputs);
+    table.print();
+}
