@@ -4,7 +4,7 @@ use confidence_resolver::proto::confidence::flags::admin::v1::{ClientResolveInfo
 use confidence_resolver::proto::confidence::flags::resolver::v1::events::FlagAssigned;
 use confidence_resolver::proto::confidence::flags::resolver::v1::events::flag_assigned::AppliedFlag;
 use confidence_resolver::proto::confidence::flags::resolver::v1::events::flag_assigned::applied_flag::Assignment;
-use confidence_resolver::proto::confidence::flags::resolver::v1::{ResolveReason, TelemetryData, WriteFlagLogsRequest};
+use confidence_resolver::proto::confidence::flags::resolver::v1::{TelemetryData, WriteFlagLogsRequest};
 
 /// Checks every part of `logs`.
 ///
@@ -104,9 +104,6 @@ fn telemetry(telemetry: &TelemetryData) -> Result<(), String> {
         require(latency.count == 0 || (latency.ln_ratio.is_finite() && latency.ln_ratio > 0.0), || {
             format!("resolve_latency: ln_ratio {}", latency.ln_ratio)
         })?;
-    }
-    for rate in &telemetry.resolve_rate {
-        require(ResolveReason::try_from(rate.reason).is_ok(), || format!("resolve_rate of reason {}", rate.reason))?;
     }
     Ok(())
 }

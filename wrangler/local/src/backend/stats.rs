@@ -115,8 +115,10 @@ impl Stats {
         let mut sdk = "none".to_owned();
         if let Some(telemetry) = &logs.telemetry_data {
             for rate in &telemetry.resolve_rate {
-                let reason = ResolveReason::try_from(rate.reason).unwrap_or_default();
-                add(self.resolves_by_reason.entry(reason.as_str_name().to_owned()).or_default(), rate.count.into());
+                // The enum is open: the number of a newer sender is taken as it is.
+                let reason = ResolveReason::try_from(rate.reason)
+                    .map_or_else(|_| rate.reason.to_string(), |reason| reason.as_str_name().to_owned());
+                add(self.resolves_by_reason.entry(reason).or_default(), rate.count.into());
             }
             resolves = telemetry.resolve_latency.as_ref().map_or(0, |latency| latency.count.into());
             add(&mut self.latency_count, resolves);
