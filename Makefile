@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test build bench lint fmt setup clean
+.PHONY: help run test build chaos bench lint fmt setup clean
 
 # The tools that setup found or built.
 TOOLS := . .run/tools.env;
@@ -25,6 +25,9 @@ test: build ## Run all tests: native, then end to end in workerd
 
 build: setup ## Build both Workers (only what changed)
 	@$(TOOLS) wrangler/build.sh producer consumer
+
+chaos: build ## Put the consumer under fire for MINUTES=5 and compare with an oracle (SEED= replays a run)
+	@$(TOOLS) cargo run -p tributary-tests --bin chaos
 
 bench: setup ## Measure against the confidence_resolver crate
 	@$(TOOLS) cargo bench -p tributary-tests

@@ -16,4 +16,5 @@ pub use generated::confidence::flags::admin::v1 as resolve_info;
 pub use generated::confidence::flags::resolver::v1 as flag_logs;
 pub use generated::confidence::flags::resolver::v1::events;
 pub use generated::tributary::v1;
+pub use pbjson_types::Timestamp;
 pub use prost::Message;

@@ -7,6 +7,7 @@
 //
 // Arguments: the folder of the build, the folder to persist in, and the bindings as JSON. Prints LISTENING=<port>.
 
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 
@@ -14,6 +15,10 @@ const [build, persist, bindings] = process.argv.slice(2);
 // Miniflare comes with wrangler, whose packages are not below this file.
 const require = createRequire(new URL("../../wrangler/node_modules/wrangler/package.json", import.meta.url));
 const { Miniflare, convertV4MiniflareOptions } = require("miniflare");
+
+// With faults asked for, their module stands in front of the build's.
+const contents = readFileSync(new URL("faults.js", import.meta.url), "utf8");
+const faults = bindings.includes("FAULT_") ? [{ type: "ESModule", path: `${build}/faults.js`, contents }] : [];
 
 const miniflare = new Miniflare({
   ...convertV4MiniflareOptions({
@@ -23,6 +28,7 @@ const miniflare = new Miniflare({
         name: "consumer",
         modulesRoot: build,
         modules: [
+          ...faults,
           { type: "ESModule", path: `${build}/index.js` },
           { type: "CompiledWasm", path: `${build}/index_bg.wasm` },
         ],

@@ -166,13 +166,17 @@ impl Consumer {
     }
 
     /// Ends the runtime and everything in it at once, as a power cut would; what it persisted stays.
-    pub fn kill(mut self) {
+    pub fn kill(self) {
+        self.crash();
+    }
+
+    /// The same while others still use it: what they have under way fails.
+    pub fn crash(&self) {
         // The whole group: the runtime is a child of the process that was started.
         let group = format!("-{}", self.process.id());
         if Command::new("kill").args(["-KILL", "--", &group]).status().is_err() {
             // Without `kill` there is still the end of the pipe.
         }
-        self.stop();
     }
 
     fn stop(&mut self) {

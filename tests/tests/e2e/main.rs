@@ -3,6 +3,7 @@
 //!
 //! | file | what it shows |
 //! | --- | --- |
+//! | `chaos` | under fire: duplicates, reordering, crashes, refusals, and exact at the end |
 //! | `pipeline` | N resolves in, exactly N on `/metrics`, every assignment at the backend, also across a restart |
 //! | `http` | bad requests get the right answer, count nothing and leave the isolate alive |
 //! | `consumer` | the consumer alone, handed batches that a queue would hand it on a bad day |
@@ -13,6 +14,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod chaos;
 mod consumer;
 mod http;
 mod parsers;

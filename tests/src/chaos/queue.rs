@@ -1,0 +1,129 @@
+//! The queue that the test plays: at least once, in any order.
+
+use std::time::{Duration, Instant};
+
+use tributary_local::random::DemoRandom;
+
+use crate::consumer::{Delivery, QueueResult};
+
+/// Of a hundred messages, so many are sent twice.
+const DUPLICATES_PERCENT: u64 = 15;
+/// Of a hundred acks, so many are lost on their way: the message comes again.
+const LOST_ACKS_PERCENT: u64 = 5;
+/// How often a message that nobody can read is delivered before the queue takes it away.
+const MAX_POISON_DELIVERIES: u32 = 5;
+/// The longest that a message waits before it is delivered again. The real queue waits as long as it is told; here only
+/// the order matters.
+const MAX_WAIT_MS: u64 = 400;
+
+/// A message in the queue.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    /// What is delivered.
+    pub delivery: Delivery,
+    due: Instant,
+    /// Whether it is dead once it was delivered often enough, as the queue does with what nobody can read.
+    is_poison: bool,
+}
+
+/// Everything that is under way.
+#[derive(Debug, Default)]
+pub struct Queue {
+    waiting: Vec<Queued>,
+    taken: usize,
+    is_healed: bool,
+    /// Messages that were sent twice, and messages that came again although they had been acked.
+    pub duplicated: u64,
+    /// Ids of messages that nobody could read and that were never acked.
+    pub dead: Vec<String>,
+}
+
+/// What a producer sends.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The message.
+    pub delivery: Delivery,
+    /// Whether nobody can read it.
+    pub is_poison: bool,
+    /// Whether a second send is another message with the same record (a producer that resends), and not the same
+    /// message again (a queue that repeats).
+    pub is_resendable: bool,
+}
+
+impl Queue {
+    /// Takes in a message, some of them twice.
+    pub fn send(&mut self, sent: Sent, random: &mut DemoRandom) {
+        let Sent { delivery, is_poison, is_resendable } = sent;
+        if random.below(100) < DUPLICATES_PERCENT && !is_poison {
+            let id = if is_resendable { format!("{}-resent", delivery.id) } else { delivery.id.clone() };
+            self.duplicated += 1;
+            self.push(Delivery { id, ..delivery.clone() }, is_poison, random);
+        }
+        self.push(delivery, is_poison, random);
+    }
+
+    fn push(&mut self, delivery: Delivery, is_poison: bool, random: &mut DemoRandom) {
+        let due = Instant::now() + Duration::from_millis(random.below(MAX_WAIT_MS));
+        self.waiting.push(Queued { delivery, due, is_poison });
+    }
+
+    /// Takes a batch of up to `most` messages that are due, in any order.
+    pub fn take(&mut self, random: &mut DemoRandom, most: u64) -> Vec<Queued> {
+        let now = Instant::now();
+        let wanted = 1 + random.below(most);
+        let mut batch = Vec::new();
+        let mut at = 0;
+        while at < self.waiting.len() && u64::try_from(batch.len()).unwrap_or(u64::MAX) < wanted {
+            if self.waiting.get(at).is_some_and(|message| message.due <= now) && random.below(4) > 0 {
+                batch.push(self.waiting.swap_remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        self.taken += batch.len();
+        batch
+    }
+
+    /// Puts back what could not be delivered.
+    pub fn put_back(&mut self, batch: Vec<Queued>) {
+        self.taken -= batch.len();
+        self.waiting.extend(batch);
+    }
+
+    /// Takes in what became of a batch; `None` where nobody knows.
+    pub fn settle(&mut self, batch: Vec<Queued>, result: Option<&QueueResult>, random: &mut DemoRandom) {
+        self.taken -= batch.len();
+        for mut message in batch {
+            // A handler that throws leaves the whole batch to be delivered again.
+            let is_acked = result
+                .is_some_and(|result| result.outcome == "ok" && result.explicit_acks.contains(&message.delivery.id));
+            let is_repeated = is_acked && !self.is_healed && random.below(100) < LOST_ACKS_PERCENT;
+            if is_acked && !is_repeated {
+                continue;
+            }
+            self.duplicated += u64::from(is_repeated);
+            if message.is_poison && message.delivery.attempts >= MAX_POISON_DELIVERIES {
+                self.dead.push(message.delivery.id);
+                continue;
+            }
+            message.delivery.attempts += 1;
+            message.due = Instant::now() + Duration::from_millis(random.below(MAX_WAIT_MS));
+            self.waiting.push(message);
+        }
+    }
+
+    /// From now on acks are not lost.
+    pub fn heal(&mut self) {
+        self.is_healed = true;
+    }
+
+    /// Messages under way.
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.taken
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
