@@ -2,7 +2,7 @@
 //!
 //! A message is one of two things:
 //!
-//! - **bytes**: a [`v1::Envelope`](crate::v1::Envelope) in protobuf, at most [`MAX_ENVELOPE_BYTES`];
+//! - **bytes**: a [`v1::Envelope`] in protobuf, at most [`MAX_ENVELOPE_BYTES`];
 //! - **text**: a `WriteFlagLogsRequest` in protobuf's JSON mapping, as today's Confidence Cloudflare resolver sends it.
 //!   It has no stream and no sequence.
 //!
