@@ -110,9 +110,20 @@ impl ApiError {
     }
 }
 
-/// Shortens a message that came from elsewhere and replaces what stands between double quotes: a parser quotes the
-/// value that it did not expect, and that value may be a secret in the wrong field.
+/// Shortens a message that came from elsewhere and replaces what it quotes: a parser quotes the value that it did not
+/// expect, and that value may be a secret in the wrong field.
+///
+/// Double quotes come with escapes inside. Backticks come without (unknown names of an enum, with the known ones after
+/// them), so a value could close them itself: everything from the first to the last of them goes.
 pub fn without_quoted(text: &str) -> String {
+    match text.split_once('`').map(|(before, rest)| (before, rest.rsplit_once('`'))) {
+        Some((before, Some((_, after)))) => without_double_quoted(&format!("{before}`…`{after}")),
+        Some((before, None)) => without_double_quoted(&format!("{before}`…")),
+        None => without_double_quoted(text),
+    }
+}
+
+fn without_double_quoted(text: &str) -> String {
     let mut out = String::new();
     let mut quoted = false;
     let mut escaped = false;
@@ -150,6 +161,16 @@ mod tests {
         let text = ApiError::from_json(&error).to_string();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("expected a boolean at line 1 column"), "{text}");
+    }
+
+    #[test]
+    fn a_value_in_backticks_is_not_echoed_even_if_it_closes_them_itself() {
+        for secret in ["hunter2", "x` hunter2", "`hunter2", "\"`hunter2`\""] {
+            let text = without_quoted(&format!("unknown variant `{secret}`, expected `A` or `B` at line 1 column 9"));
+            assert!(!text.contains("hunter2"), "{text}");
+            assert!(text.contains("at line 1 column 9"), "{text}");
+        }
+        assert_eq!(without_quoted("unknown variant `hunter2"), "unknown variant `…");
     }
 
     #[test]

@@ -218,7 +218,15 @@ impl Envelope {
 /// [`EnvelopeError::TooLarge`] and [`EnvelopeError::FlagLogs`].
 pub fn decode_legacy(text: &str) -> Result<WriteFlagLogsRequest, EnvelopeError> {
     within(text.len(), MAX_MESSAGE_BYTES)?;
-    serde_json::from_str(text).map_err(|error| EnvelopeError::FlagLogs(error.to_string()))
+    // Not the parser's own words: they quote what it did not expect, which is a user's data.
+    serde_json::from_str(text).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Syntax => "no JSON",
+            serde_json::error::Category::Eof => "cut off",
+            _ => "not the JSON of flag logs",
+        };
+        EnvelopeError::FlagLogs(format!("{what}, at line {} column {}", error.line(), error.column()))
+    })
 }
 
 fn within(bytes: usize, limit: usize) -> Result<(), EnvelopeError> {
