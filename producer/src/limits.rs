@@ -5,6 +5,9 @@ use tributary_proto::envelope::MAX_ENVELOPE_BYTES;
 /// The most bytes of a request body. A resolve request is a few kilobytes; a resolve token of 5,000 flags some hundred.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+/// The most of a body over [`MAX_BODY_BYTES`] that is read, and thrown away, before it is refused.
+pub const MAX_DRAINED_BYTES: usize = 16 << 20;
+
 /// The most flags that one request may name, for resolve and for apply. The resolver refuses to resolve more than this
 /// at once; matching names against flags costs their product.
 pub const MAX_FLAGS_PER_REQUEST: usize = 5_000;

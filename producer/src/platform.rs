@@ -9,7 +9,7 @@ use js_sys::{Array, Object, Reflect, Uint8Array};
 use serde_json::Value;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use worker::{Context, Delay, Env, Headers, Request, Response};
+use worker::{ByteStream, Context, Delay, Env, Headers, Request, Response};
 
 use crate::clock;
 use crate::config::{METRICS_BINDING, QUEUE_BINDING, STATE_KEY, STATE_KV_BINDING};
@@ -19,8 +19,8 @@ use crate::host::WorkerHost;
 use crate::http::{self, Body, Reply, Route};
 use crate::isolate::{self, Isolate};
 use crate::limits::{
-    IN_FLIGHT_MS, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, MAX_BODY_BYTES, SEND_BACKOFF_MS, SEND_TIMEOUT_MS,
-    STATE_CACHE_TTL_SECS,
+    IN_FLIGHT_MS, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, MAX_BODY_BYTES, MAX_DRAINED_BYTES, SEND_BACKOFF_MS,
+    SEND_TIMEOUT_MS, STATE_CACHE_TTL_SECS,
 };
 use crate::log::{self, Level};
 use crate::outbox::{Attempt, Outgoing, batches};
@@ -237,10 +237,25 @@ async fn read_body(request: &mut Request) -> Result<Vec<u8>, ApiError> {
     if request.inner().body().is_some() {
         let mut stream = request.stream().map_err(|_| ApiError::BodyUnreadable)?;
         while let Some(chunk) = stream.next().await {
-            body.push(&chunk.map_err(|_| ApiError::BodyUnreadable)?)?;
+            if let Err(error) = body.push(&chunk.map_err(|_| ApiError::BodyUnreadable)?) {
+                drain(&mut stream).await;
+                return Err(error);
+            }
         }
     }
     Ok(body.into_bytes())
+}
+
+/// Reads on and keeps nothing: an answer while the client still sends is often lost with the connection. What is longer
+/// than [`MAX_DRAINED_BYTES`] is cut off.
+async fn drain(stream: &mut ByteStream) {
+    let mut drained = 0_usize;
+    while let Some(Ok(chunk)) = stream.next().await {
+        drained = drained.saturating_add(chunk.len());
+        if drained > MAX_DRAINED_BYTES {
+            break;
+        }
+    }
 }
 
 fn respond(reply: &Reply, origin: &str) -> worker::Result<Response> {
