@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test build chaos bench lint fmt setup clean
+.PHONY: help run redrive test build chaos bench lint fmt setup clean
 
 # The tools that setup found or built.
 TOOLS := . .run/tools.env;
@@ -19,6 +19,9 @@ help: ## List the commands
 run: build ## Run both Workers locally, with a stub backend and demo traffic, until Ctrl-C
 	@$(TOOLS) cargo build -p tributary-local
 	@$(TOOLS) exec $(TARGET)/debug/tributary-local
+
+redrive: setup ## Send dead letters back to the queue: URL= TOKEN= (default: the local installation), REASON=, LIMIT=
+	@$(TOOLS) cargo run --quiet -p tributary-local -- redrive
 
 test: build ## Run all tests: native, then end to end in workerd
 	@$(TOOLS) wrangler/test.sh

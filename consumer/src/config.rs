@@ -17,6 +17,12 @@ pub const STATE_KEY: &str = "resolver_state";
 pub const LEDGER: &str = "LEDGER";
 /// Name of the one Ledger object of an installation without shards.
 pub const LEDGER_NAME: &str = "main";
+/// Producer binding of the queue of deltas, to which dead letters go back.
+pub const DELTAS_QUEUE: &str = "DELTAS";
+/// Producer binding of the dead-letter queue.
+pub const DEAD_QUEUE: &str = "DEAD";
+/// How the names of dead-letter queues end.
+pub const DEAD_QUEUE_SUFFIX: &str = "-dead";
 /// Key of the OpenMetrics text in [`METRICS_KV`], as served.
 pub const OPENMETRICS_KEY: &str = "openmetrics";
 /// Key of the compact state in [`METRICS_KV`], from which every other format is rendered.
@@ -28,6 +34,11 @@ pub const DEFAULT_FLAG_LOGS_URL: &str = "https://resolver.confidence.dev/v1/clie
 pub const DEFAULT_INGEST_URL: &str = "https://epx-flags-logs.experimentation-platform.workers.dev/v1/flagLogs:ingest";
 /// The `resolver_id` of an installation that sets none.
 pub const DEFAULT_RESOLVER_ID: &str = "cf-resolver";
+
+/// True for the name of a dead-letter queue: this Worker consumes both kinds.
+pub fn is_dead_letter_queue(name: &str) -> bool {
+    name.ends_with(DEAD_QUEUE_SUFFIX)
+}
 
 /// A value that must not be seen: neither `Debug` nor `Display` show it.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! The consumer Worker: merges the deltas of all isolates exactly once, forwards their flag logs, publishes metrics.
 //!
 //! Read in the order of the flow: [`message`] (one queue message), [`pipeline`] (one batch), [`ledger`] (the cumulative
-//! state), [`backend`] (deliveries), [`scrape`] (`/metrics`). All of these are plain Rust and tested natively;
-//! `platform` wires them to the Workers runtime and holds no logic.
+//! state), [`backend`] (deliveries), [`dead_letters`] (what was given up), [`scrape`] (`/metrics`). All of these are
+//! plain Rust and tested natively; `platform` wires them to the Workers runtime and holds no logic.
 
 pub mod backend;
 pub mod config;
+pub mod dead_letters;
 pub mod ledger;
 pub mod limits;
 pub mod message;
@@ -26,8 +27,10 @@ mod entry {
     use worker::{Context, Env, Request, Response, event, worker_sys};
 
     use crate::{
+        config::is_dead_letter_queue,
+        dead_letters::keep::keep,
         pipeline::{Surroundings, process},
-        platform::{backend::Backend, fetch::serve, ledger::Ledger, log, queue, runtime},
+        platform::{backend::Backend, dead_letters::DeadLetters, fetch::serve, ledger::Ledger, log, queue, runtime},
         self_report::SelfReport,
     };
 
@@ -62,13 +65,26 @@ mod entry {
         env: Env,
         _context: worker_sys::Context,
     ) -> Result<JsValue, JsValue> {
+        let name = String::from(batch.queue()?);
         let messages = queue::read(&batch)?;
         let config = runtime::config(&env);
+        let dead_letters = DeadLetters::new(&env);
+        if is_dead_letter_queue(&name) {
+            let (handles, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+            let kept = keep(&messages, &dead_letters, runtime::now_ms(), runtime::random()).await;
+            log::kept(&kept);
+            for (handle, verdict) in handles.iter().zip(kept.verdicts) {
+                queue::settle(handle, verdict)?;
+            }
+            return Ok(JsValue::UNDEFINED);
+        }
         let report = report().map_err(|error| JsValue::from(error.to_string()))?;
         let (handles, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         let surroundings =
             Surroundings { now_ms: runtime::now_ms(), random: runtime::random(), resolver_id: &config.resolver_id };
-        let result = process(&messages, &Ledger::new(&env), &Backend::new(&env, &config), &report, surroundings).await;
+        let result =
+            process(&messages, &Ledger::new(&env), &Backend::new(&env, &config), &dead_letters, &report, surroundings)
+                .await;
         for event in &result.events {
             log::batch_event(event);
         }

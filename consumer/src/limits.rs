@@ -8,16 +8,37 @@ pub const QUEUE_RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
 
 /// How long the Ledger remembers a stream that is silent: the queue's retention and a day.
 ///
-/// Forgetting is safe because a record whose window ended before the horizon is not applied but counted as expired.
+/// Forgetting is safe whatever the horizon: it raises a floor, and a record of an unknown stream whose window ended
+/// before the floor is refused (`ledger::floor`).
 pub const HORIZON: Duration = Duration::from_secs(5 * 24 * 3600);
 
 /// Gaps that are remembered per stream. A stream has a gap where a later record overtook an earlier one; an isolate
 /// has a handful of messages under way at a time.
 pub const MAX_GAPS_PER_STREAM: usize = 64;
 
-/// The highest sequence that is accepted: integers travel to SQLite as doubles, which are exact to 2^53. A stream that
-/// sends a thousand records a second reaches it after 285,000 years.
-pub const MAX_SEQUENCE: u64 = (1 << 53) - 1;
+/// The highest sequence that is accepted. A stream that sends a thousand records a second reaches it after 34 years,
+/// and an isolate lives for days. Integers travel to SQLite as doubles, which are exact to 2^53; the bound lies lower
+/// so that a sum over streams, whose sequences come from outside, needs 16 million of them to pass 64 bits.
+pub const MAX_SEQUENCE: u64 = (1 << 40) - 1;
+
+/// Streams of producers that are remembered: isolates that were alive within the horizon. A row is about 120 bytes and
+/// an object holds 10 GB, so this is bounded by time: looking for the longest silent reads every row.
+pub const MAX_PRODUCER_STREAMS: u64 = 1_000_000;
+
+/// Messages of senders without streams that are remembered. At 50 a second that is 5 hours, more than a message is
+/// under way as long as the backend takes it; past the bound one that comes again is refused as expired.
+pub const MAX_LEGACY_STREAMS: u64 = 1_000_000;
+
+/// Isolates of the consumer that are remembered: 250 at a time, each for some minutes to hours.
+pub const MAX_CONSUMER_STREAMS: u64 = 10_000;
+
+/// How far past the clock of the Ledger a window may end. Clocks on Cloudflare agree to well under a second. A window
+/// of the far future would outlive every floor.
+pub const MAX_CLOCK_LEAD: Duration = Duration::from_secs(3600);
+
+/// Producers whose records are accounted for by name; the records of others are accounted for together. Each takes four
+/// of the 10,000 series that the state can hold.
+pub const MAX_ACCOUNTS: usize = 500;
 
 /// The most records of one commit: a batch holds at most 100 messages (Queues › Platform › Limits), and the consumer
 /// adds reports of its own.
@@ -52,11 +73,69 @@ pub const ALARM_WATCHDOG: Duration = Duration::from_secs(60);
 /// How often streams that are silent longer than the horizon are looked for.
 pub const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Streams that one look forgets at most, so that a look is short.
-pub const MAX_FORGOTTEN_AT_ONCE: usize = 10_000;
+/// Streams that one look forgets at most, so that a look is short. One look a second ([`FORGET_PAUSE`]) forgets more
+/// streams than one queue can bring: 5,000 messages a second (Queues › Platform › Limits).
+pub const MAX_FORGOTTEN_AT_ONCE: u64 = 10_000;
+
+/// Time between two looks while there is more to forget.
+pub const FORGET_PAUSE: Duration = Duration::from_secs(1);
 
 /// First delay of a message that is tried again; it doubles with every attempt.
 pub const RETRY_FIRST_DELAY: Duration = Duration::from_secs(2);
 
 /// Longest delay of a message that is tried again.
 pub const RETRY_MAX_DELAY: Duration = Duration::from_secs(15 * 60);
+
+/// `max_retries` of the queue in `wrangler/consumer.toml`, which a test compares: the last delivery is one more. What
+/// would have to be tried again then goes to the dead-letter queue by our own hand, because its reason and its message
+/// id travel with it.
+pub const MAX_RETRIES: u32 = 20;
+
+/// The most requests to the backend for one batch. To find one message of 100 takes 2 × log2(100), 14, per
+/// destination; what is not settled by then comes back with its message, less what was.
+pub const MAX_DELIVERY_REQUESTS: usize = 64;
+
+/// After this time no further request to the backend is begun for a batch: a consumer may run for 15 minutes
+/// (Queues › Platform › Limits), and one hanging request ends after [`BACKEND_TIMEOUT`].
+pub const DELIVERY_TIME: Duration = Duration::from_secs(60);
+
+/// How many messages the backend refuses alone, with a status that speaks of us and not of them, while it takes
+/// nothing else, until we believe that it means us.
+pub const MISCONFIGURATION_PROBES: usize = 3;
+
+/// How long it may take to read the resolver state for the backend's addresses.
+pub const ROUTE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long one send to a queue may take.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most messages of one `sendBatch` (Queues › Platform › Limits).
+pub const MAX_SEND_BATCH_MESSAGES: usize = 100;
+
+/// The most bytes of one `sendBatch`: its limit is 256 kB in total, of which 100 bytes a message are metadata.
+pub const MAX_SEND_BATCH_BYTES: usize = 240_000;
+
+/// `max_retries` of the dead-letter queue in `wrangler/consumer.toml`: the most there is. With
+/// [`DEAD_RETRY_MAX_DELAY`] they last longer than the queue keeps a message, so it is the retention that ends a letter
+/// for which the Ledger has no room.
+pub const MAX_DEAD_RETRIES: u32 = 100;
+
+/// Longest delay of a dead letter that could not be stored.
+pub const DEAD_RETRY_MAX_DELAY: Duration = Duration::from_secs(3 * 3600);
+
+/// The most dead letters that the Ledger keeps.
+pub const MAX_DEAD_LETTERS: u64 = 10_000;
+
+/// The most bytes of dead letters that the Ledger keeps. A Durable Object holds 10 GB (Durable Objects › Platform ›
+/// Limits), and 5 GB in all on the free plan.
+pub const MAX_DEAD_LETTERS_BYTES: u64 = 256 << 20;
+
+/// The most bytes of a page of dead letters between the Ledger and its Worker.
+pub const MAX_DEAD_PAGE_BYTES: usize = 4 << 20;
+
+/// How long one call of redrive goes on; what is left is said, and the next call takes it up.
+pub const REDRIVE_TIME: Duration = Duration::from_secs(20);
+
+/// A JSON body that is longer cannot have come as JSON, whose limit is that of a message; the structured clone of
+/// something else becomes longer text than it was.
+pub const MAX_JSON_BODY_BYTES: usize = 1 << 20;

@@ -34,7 +34,9 @@ pub enum MessageBody {
     Bytes(Vec<u8>),
     /// A string.
     Text(String),
-    /// Anything else; no sender of ours or of Confidence sends that.
+    /// Any other JSON value, as its text; no sender of ours or of Confidence sends that.
+    Json(String),
+    /// Anything else.
     Other,
 }
 
@@ -108,8 +110,32 @@ pub fn decode(message: &QueueMessage, resolver_id: &str) -> Result<Decoded, Malf
     match &message.body {
         MessageBody::Bytes(bytes) => decode_envelope(Envelope::decode(bytes)?),
         MessageBody::Text(text) => decode_text(message, text, resolver_id),
-        MessageBody::Other => Err(MalformedMessage::BodyType),
+        MessageBody::Json(_) | MessageBody::Other => Err(MalformedMessage::BodyType),
     }
+}
+
+/// An error's text without what it quotes: decoders quote the content that they stumble over, and content is no matter
+/// for logs and dead letters' reasons.
+pub fn without_content(text: &str) -> String {
+    let mut cut = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        cut.push(character);
+        if !matches!(character, '"' | '`') {
+            continue;
+        }
+        cut.push('…');
+        while let Some(inside) = characters.next() {
+            if inside == character {
+                break;
+            }
+            if inside == '\\' {
+                characters.next();
+            }
+        }
+        cut.push(character);
+    }
+    cut
 }
 
 fn decode_envelope(envelope: Envelope) -> Result<Decoded, MalformedMessage> {
@@ -123,6 +149,7 @@ fn decode_envelope(envelope: Envelope) -> Result<Decoded, MalformedMessage> {
         sequence: envelope.sequence,
         window_end_ms: envelope.window_end_ms,
         kind: StreamKind::Producer,
+        resolver_id: envelope.resolver_id.clone(),
     };
     Ok(Decoded {
         record,
@@ -144,6 +171,7 @@ fn decode_text(message: &QueueMessage, text: &str, resolver_id: &str) -> Result<
         sequence: 1,
         window_end_ms: message.sent_ms,
         kind: StreamKind::Legacy,
+        resolver_id: resolver_id.to_owned(),
     };
     Ok(Decoded {
         record,
@@ -226,12 +254,26 @@ mod tests {
     fn what_is_no_message_is_refused_with_its_reason() {
         let reason = |body| decode(&message(body), "r").map(|_| ()).unwrap_err().reason();
         assert_eq!(reason(MessageBody::Other), "body_type");
+        assert_eq!(reason(MessageBody::Json("{}".into())), "body_type");
         assert_eq!(reason(MessageBody::Bytes(b"garbage".to_vec())), "protobuf");
         assert_eq!(reason(MessageBody::Text("{".into())), "flag_logs");
         let spoiled = Envelope { flag_logs: vec![0xff; 9], ..envelope() };
         assert_eq!(reason(MessageBody::Bytes(spoiled.encode().unwrap())), "flag_logs");
         let far = Envelope { sequence: MAX_SEQUENCE + 1, ..envelope() };
         assert_eq!(reason(MessageBody::Bytes(far.encode().unwrap())), "invalid");
+    }
+
+    #[test]
+    fn what_an_error_quotes_is_left_out() {
+        assert_eq!(
+            without_content(r#"invalid type: string "s3\"cret", expected `x` at 1"#),
+            r#"invalid type: string "…", expected `…` at 1"#
+        );
+        assert_eq!(without_content(r#"open "s3cret\"#), r#"open "…""#);
+        assert_eq!(without_content("nothing"), "nothing");
+        let text = MessageBody::Text(r#"{"flagAssigned":"s3cret"}"#.into());
+        let error = decode(&message(text), "r").unwrap_err().to_string();
+        assert!(!without_content(&error).contains("s3cret"), "{error}");
     }
 
     #[test]

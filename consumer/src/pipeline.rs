@@ -2,26 +2,39 @@
 //! services behind traits so that a native test can break them at will.
 //!
 //! The order is the guarantee. Ledger first: the metrics are up to date however the backend fares, and a redelivery
-//! cannot count twice. Then the backend: nothing is acked before it took the logs. Then the verdicts. Every step may be
-//! repeated: the Ledger knows the records it has, and the backend is delivered to at least once.
+//! cannot count twice. Then the backend: nothing is acked before it took the logs. Then the dead letters of what can
+//! never be processed, which are sent before their messages are acked. Then the verdicts. Every step may be repeated:
+//! the Ledger knows the records it has, the backend is delivered to at least once, and a dead letter is known by the id
+//! of its message.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tributary_proto::{
+    dead_letter::DeadLetter,
     flag_logs::WriteFlagLogsRequest,
     v1::{CommitRequest, CommitResponse, commit_response::Verdict},
 };
 
+use self::deliver::{Fate, Part};
 use crate::{
-    backend::{
-        delivery::{DeliveryOutcome, Destination, Route, retry_delay},
-        flag_logs::MergedFlagLogs,
+    backend::delivery::{DeliveryOutcome, Destination, Route, retry_delay},
+    dead_letters::{
+        self,
+        bury::{Burial, DeadLetterFailure, DeadLetterPort, bury},
+        letter::{RETRIES_EXHAUSTED, backend_reason, letter_of, redriven},
     },
-    limits::MAX_COMMIT_TRIES,
-    message::{Decoded, MalformedMessage, QueueMessage, Telemetry, decode},
+    limits::{MAX_COMMIT_TRIES, MAX_RETRIES},
+    message::{Decoded, QueueMessage, Telemetry, decode, without_content},
     self_metrics as metrics,
     self_report::SelfReport,
 };
+
+mod deliver;
 
 /// The Ledger, as the pipeline sees it.
 #[expect(async_fn_in_trait, reason = "Workers have one thread: no future needs to be Send")]
@@ -40,6 +53,8 @@ pub trait BackendPort {
     async fn route(&self) -> Route;
     /// Delivers one request to one destination. A connection that fails or times out is `Unavailable`.
     async fn deliver(&self, route: &Route, destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome;
+    /// Now, in milliseconds since the epoch: what bounds the time that a batch's deliveries take together.
+    fn now_ms(&self) -> u64;
 }
 
 /// The Ledger did not commit, or did not say so.
@@ -52,6 +67,8 @@ pub struct LedgerFailure(pub String);
 pub enum MessageVerdict {
     /// Done with.
     Ack,
+    /// Done with, too: the dead-letter queue, or the Ledger, has it.
+    Dead,
     /// To be delivered again, not before this time.
     Retry(Duration),
 }
@@ -59,14 +76,23 @@ pub enum MessageVerdict {
 /// Something that a person should see, as a structured log line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A message says nothing that can be used. It is retried until the queue puts it into its dead-letter queue.
-    Malformed {
+    /// A message was given up; its letter is where [`MessageVerdict::Dead`] says.
+    Dead {
         /// The queue's id of it.
         message_id: String,
         /// Which delivery this was.
         attempts: u32,
-        /// Why.
-        error: MalformedMessage,
+        /// Why, in one word.
+        reason: String,
+        /// Why, for a person.
+        detail: String,
+    },
+    /// Dead letters did not get through: their messages are retried, and in the end moved by the queue itself.
+    BurialFailed {
+        /// How many.
+        messages: usize,
+        /// What the first one met.
+        failure: DeadLetterFailure,
     },
     /// The metrics of a message were refused; its flag logs went on.
     TelemetryRefused {
@@ -77,10 +103,23 @@ pub enum Event {
     },
     /// The batch was not committed; all of it is retried.
     LedgerFailed(LedgerFailure),
-    /// The backend did not take the batch; all of it is retried.
+    /// No destination takes logs now; what was not taken is retried.
     BackendFailed {
-        /// What the last destination said.
+        /// What they said.
         outcome: DeliveryOutcome,
+    },
+    /// A destination takes nothing, with a status that speaks of our credentials or of its address: somebody must mend
+    /// the configuration.
+    BackendMisconfigured {
+        /// Which.
+        destination: Destination,
+        /// What it says.
+        status: u16,
+    },
+    /// Not all of the batch was sent before a bound was reached; the rest is retried.
+    DeliveryCutShort {
+        /// How many requests were made.
+        requests: usize,
     },
     /// The consumer's own report was not committed; it goes with the next batch.
     ReportDeferred(LedgerFailure),
@@ -106,92 +145,212 @@ pub struct Surroundings<'a> {
     pub resolver_id: &'a str,
 }
 
+/// What is to become of a message.
+enum Plan {
+    Ack,
+    Retry(Option<Duration>),
+    Bury(DeadLetter),
+}
+
 /// Processes one batch.
+///
+/// Each message ends in one of three ways: acked, which takes that the backend has its flag logs; dead, which takes that
+/// somebody has its letter; retried.
 pub async fn process(
     messages: &[QueueMessage],
     ledger: &impl LedgerPort,
     backend: &impl BackendPort,
+    dead: &impl DeadLetterPort,
     report: &RefCell<SelfReport>,
     surroundings: Surroundings<'_>,
 ) -> BatchResult {
     let mut events = Vec::new();
-    let batch = decode_all(messages, surroundings.resolver_id, report, &mut events);
+    let mut plans: Vec<Plan> = messages.iter().map(|_| Plan::Retry(None)).collect();
+    let batch = decode_all(messages, &mut plans, report, surroundings, &mut events);
     metrics::record(&mut report.borrow_mut(), |delta| metrics::batch(delta, messages.len()));
-
-    let again = |message: &QueueMessage, retry_after| {
-        MessageVerdict::Retry(retry_delay(message.attempts, retry_after, surroundings.random))
-    };
-    let mut verdicts: Vec<MessageVerdict> = messages.iter().map(|message| again(message, None)).collect();
-
-    if let Err(failure) = commit(&batch, ledger, report, surroundings).await {
-        events.push(Event::LedgerFailed(failure));
-        return BatchResult { verdicts, events };
+    match commit(&batch, ledger, report, surroundings).await {
+        Ok(()) => deliver_batch(&batch, &mut plans, backend, report, surroundings, &mut events).await,
+        Err(failure) => events.push(Event::LedgerFailed(failure)),
     }
-
-    let outcome = deliver(&batch, backend, report, surroundings).await;
-    for slot in &batch {
-        if let Some((message, verdict)) = messages.get(slot.index).zip(verdicts.get_mut(slot.index)) {
-            *verdict = match outcome {
-                None | Some(DeliveryOutcome::Delivered) => MessageVerdict::Ack,
-                Some(DeliveryOutcome::Unavailable { retry_after }) => again(message, retry_after),
-                Some(DeliveryOutcome::Refused { .. }) => again(message, None),
-            };
-        }
-    }
-    if let Some(outcome) = outcome.filter(|outcome| *outcome != DeliveryOutcome::Delivered) {
-        let retried = batch.len();
-        metrics::record(&mut report.borrow_mut(), |delta| metrics::retried(delta, retried));
-        events.push(Event::BackendFailed { outcome });
-    }
-    // What the backend said is known only now. A report that fails is kept, so this failure costs nothing.
-    if let Err(failure) = commit(&[], ledger, report, surroundings).await {
+    give_up_on_last_delivery(&batch, &mut plans, surroundings);
+    let verdicts = settle(messages, plans, dead, report, surroundings, &mut events).await;
+    // What became of the batch is known only now. A report that fails is kept, so this failure costs nothing; and a
+    // Ledger that has just failed is not asked again.
+    if !events.iter().any(|event| matches!(event, Event::LedgerFailed(_)))
+        && let Err(failure) = commit(&[], ledger, report, surroundings).await
+    {
         events.push(Event::ReportDeferred(failure));
     }
     BatchResult { verdicts, events }
 }
 
 /// A message of the batch that can be used, and its place in it.
-struct Slot {
+struct Slot<'a> {
     index: usize,
+    /// The message, or what it was before it was redriven.
+    original: Cow<'a, QueueMessage>,
     decoded: Decoded,
 }
 
-fn decode_all(
-    messages: &[QueueMessage],
-    resolver_id: &str,
+fn decode_all<'a>(
+    messages: &'a [QueueMessage],
+    plans: &mut [Plan],
     report: &RefCell<SelfReport>,
+    surroundings: Surroundings<'_>,
     events: &mut Vec<Event>,
-) -> Vec<Slot> {
+) -> Vec<Slot<'a>> {
     let mut batch = Vec::with_capacity(messages.len());
-    for (index, message) in messages.iter().enumerate() {
-        match decode(message, resolver_id) {
+    for (index, (message, plan)) in messages.iter().zip(plans).enumerate() {
+        // An envelope is never a redriven text, so only what is no envelope is looked at twice.
+        let (original, decoded) = match decode(message, surroundings.resolver_id) {
+            Ok(decoded) => (Cow::Borrowed(message), Ok(decoded)),
+            Err(error) => match redriven(message) {
+                Some(original) => {
+                    let decoded = decode(&original, surroundings.resolver_id);
+                    (Cow::Owned(original), decoded)
+                }
+                None => (Cow::Borrowed(message), Err(error)),
+            },
+        };
+        match decoded {
             Ok(decoded) => {
                 if let Telemetry::Refused(reason) = &decoded.telemetry {
                     events.push(Event::TelemetryRefused { message_id: message.id.clone(), reason: reason.clone() });
                 }
-                batch.push(Slot { index, decoded });
+                batch.push(Slot { index, original, decoded });
             }
             Err(error) => {
-                // A malformed message is delivered several times on its way to the dead-letter queue; it is one.
+                // It is delivered again where its letter did not get through; it is one malformed message.
                 if message.attempts <= 1 {
                     metrics::record(&mut report.borrow_mut(), |delta| metrics::malformed(delta, error.reason()));
                 }
-                events.push(Event::Malformed { message_id: message.id.clone(), attempts: message.attempts, error });
+                let detail = without_content(&error.to_string());
+                *plan = Plan::Bury(letter_of(&original, error.reason(), detail, surroundings.now_ms));
             }
         }
     }
     batch
 }
 
+/// Delivers the flag logs of the batch and plans accordingly.
+async fn deliver_batch(
+    batch: &[Slot<'_>],
+    plans: &mut [Plan],
+    backend: &impl BackendPort,
+    report: &RefCell<SelfReport>,
+    surroundings: Surroundings<'_>,
+    events: &mut Vec<Event>,
+) {
+    // The same record twice in one batch is delivered once, and what becomes of it becomes of both messages.
+    let mut unit_of = BTreeMap::new();
+    let mut units: Vec<&Decoded> = Vec::with_capacity(batch.len());
+    for Slot { decoded, .. } in batch {
+        unit_of.entry((decoded.record.stream_id, decoded.record.sequence)).or_insert_with(|| {
+            units.push(decoded);
+            units.len().saturating_sub(1)
+        });
+    }
+    let fates = deliver::deliver(&units, backend, report, surroundings.resolver_id, events).await;
+    for Slot { index, original, decoded } in batch {
+        let unit = unit_of.get(&(decoded.record.stream_id, decoded.record.sequence));
+        let fate = unit.and_then(|unit| fates.get(*unit));
+        let plan = match fate {
+            Some(Fate::Taken) => Plan::Ack,
+            Some(Fate::Refused { status, part }) => {
+                let what = match part {
+                    Part::Whole => "the backend refuses it",
+                    Part::Logs => "the backend refuses its logs and took its telemetry",
+                    Part::Telemetry => "the backend refuses its telemetry and took its logs",
+                };
+                let detail = format!("{what}: status {status}");
+                Plan::Bury(letter_of(original, backend_reason(*status), detail, surroundings.now_ms))
+            }
+            Some(Fate::Waiting { retry_after }) => Plan::Retry(*retry_after),
+            None => Plan::Retry(None),
+        };
+        if let Some(planned) = plans.get_mut(*index) {
+            *planned = plan;
+        }
+    }
+}
+
+/// What would be tried again after its last delivery becomes a dead letter by our own hand: the queue would move it
+/// there, too, but without a reason, and whether it keeps the message id that text counts once by is not promised.
+fn give_up_on_last_delivery(batch: &[Slot<'_>], plans: &mut [Plan], surroundings: Surroundings<'_>) {
+    for Slot { index, original, .. } in batch {
+        if let Some(plan @ Plan::Retry(_)) = plans.get_mut(*index)
+            && original.attempts > MAX_RETRIES
+        {
+            let detail = format!("not processed in {} deliveries", original.attempts);
+            *plan = Plan::Bury(letter_of(original, RETRIES_EXHAUSTED, detail, surroundings.now_ms));
+        }
+    }
+}
+
+/// Sends the letters, and turns plans into verdicts.
+async fn settle(
+    messages: &[QueueMessage],
+    plans: Vec<Plan>,
+    dead: &impl DeadLetterPort,
+    report: &RefCell<SelfReport>,
+    surroundings: Surroundings<'_>,
+    events: &mut Vec<Event>,
+) -> Vec<MessageVerdict> {
+    let letters: Vec<DeadLetter> = plans
+        .iter()
+        .filter_map(|plan| if let Plan::Bury(letter) = plan { Some(letter.clone()) } else { None })
+        .collect();
+    let burials = if letters.is_empty() { Vec::new() } else { bury(&letters, dead).await };
+    let mut failures: Vec<DeadLetterFailure> = Vec::new();
+    let mut burials = burials.into_iter();
+    let mut verdicts = Vec::with_capacity(messages.len());
+    for (message, plan) in messages.iter().zip(plans) {
+        let again =
+            |retry_after| MessageVerdict::Retry(retry_delay(message.attempts, retry_after, surroundings.random));
+        verdicts.push(match plan {
+            Plan::Ack => MessageVerdict::Ack,
+            Plan::Retry(retry_after) => again(retry_after),
+            Plan::Bury(letter) => {
+                let burial = burials
+                    .next()
+                    .unwrap_or_else(|| Burial::Failed(DeadLetterFailure("nobody said what became of it".into())));
+                metrics::record(&mut report.borrow_mut(), |delta| {
+                    dead_letters::metrics::burial(delta, &letter.reason, &burial)
+                });
+                if let Burial::Failed(failure) = burial {
+                    failures.push(failure);
+                    again(None)
+                } else {
+                    events.push(Event::Dead {
+                        message_id: letter.message_id,
+                        attempts: letter.attempts,
+                        reason: letter.reason,
+                        detail: letter.detail,
+                    });
+                    MessageVerdict::Dead
+                }
+            }
+        });
+    }
+    if let Some(failure) = failures.first() {
+        events.push(Event::BurialFailed { messages: failures.len(), failure: failure.clone() });
+    }
+    let retried = verdicts.iter().filter(|verdict| matches!(verdict, MessageVerdict::Retry(_))).count();
+    if retried > 0 {
+        metrics::record(&mut report.borrow_mut(), |delta| metrics::retried(delta, retried));
+    }
+    verdicts
+}
+
 /// Commits what of the batch, and of the consumer's own report, the Ledger does not have yet.
 async fn commit(
-    batch: &[Slot],
+    batch: &[Slot<'_>],
     ledger: &impl LedgerPort,
     report: &RefCell<SelfReport>,
     surroundings: Surroundings<'_>,
 ) -> Result<(), LedgerFailure> {
     // Two deliveries of one record can be in one batch: a producer that resends is answered by two messages.
-    let mut known = std::collections::BTreeSet::new();
+    let mut known = BTreeSet::new();
     let mut fresh: Vec<&Decoded> = Vec::with_capacity(batch.len());
     for Slot { decoded, .. } in batch {
         if known.insert((decoded.record.stream_id, decoded.record.sequence)) {
@@ -252,51 +411,6 @@ fn drop_what_was_in_the_way(
         dropped = true;
     }
     if dropped { Ok(()) } else { Err(LedgerFailure("a refusal that names no record".into())) }
-}
-
-/// Delivers the merged flag logs of the batch; `None` when there is nothing to deliver.
-async fn deliver(
-    batch: &[Slot],
-    backend: &impl BackendPort,
-    report: &RefCell<SelfReport>,
-    surroundings: Surroundings<'_>,
-) -> Option<DeliveryOutcome> {
-    let mut merged = MergedFlagLogs::default();
-    let mut known = std::collections::BTreeSet::new();
-    for Slot { decoded, .. } in batch {
-        // The same record twice in one batch is delivered once.
-        if !known.insert((decoded.record.stream_id, decoded.record.sequence)) {
-            continue;
-        }
-        merged.add_logs(decoded.logs.clone());
-        if let Telemetry::Read { identity, delta, .. } = &decoded.telemetry {
-            // Unreachable with a batch of 100: the sums are 64 bits and the wire's are 32.
-            if merged.add_telemetry(identity, delta).is_err() {
-                return Some(DeliveryOutcome::Unavailable { retry_after: None });
-            }
-        }
-    }
-    if merged.is_empty() {
-        return None;
-    }
-    let route = backend.route().await;
-    let mut outcome = DeliveryOutcome::Delivered;
-    for request in merged.into_requests() {
-        for destination in &route.destinations {
-            outcome = backend.deliver(&route, *destination, &request).await;
-            metrics::record(&mut report.borrow_mut(), |delta| {
-                metrics::delivery(delta, surroundings.resolver_id, *destination, outcome)
-            });
-            if outcome == DeliveryOutcome::Delivered {
-                break;
-            }
-        }
-        // What was delivered is delivered again with the retry: at least once.
-        if outcome != DeliveryOutcome::Delivered {
-            break;
-        }
-    }
-    Some(outcome)
 }
 
 #[cfg(test)]

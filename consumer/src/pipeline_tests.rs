@@ -8,6 +8,7 @@ use tributary_proto::{
     envelope::{Envelope, StreamId},
     events::FlagAssigned,
     flag_logs::{ResolveReason, TelemetryData, telemetry_data::ResolveRate},
+    v1::dead_letter::Body,
 };
 use tributary_telemetry::{LabelSet, Value};
 
@@ -78,11 +79,34 @@ struct FakeBackend {
     route: Route,
     outcomes: RefCell<VecDeque<DeliveryOutcome>>,
     taken: RefCell<Vec<(Destination, WriteFlagLogsRequest)>>,
+    /// Refuses requests that hold an assignment of one of these resolve ids, with this status.
+    refused: Vec<(String, u16)>,
+    requests: RefCell<usize>,
 }
 
 impl FakeBackend {
     fn new() -> Self {
-        Self { route: Route::new(&[1, 2], "acc".into()), outcomes: RefCell::default(), taken: RefCell::default() }
+        Self {
+            route: Route::new(&[1, 2], "acc".into()),
+            outcomes: RefCell::default(),
+            taken: RefCell::default(),
+            refused: Vec::new(),
+            requests: RefCell::default(),
+        }
+    }
+
+    fn refusing(sequences: impl IntoIterator<Item = u64>, status: u16) -> Self {
+        let refused = sequences.into_iter().map(|sequence| (format!("resolve-{sequence}"), status)).collect();
+        Self { refused, ..Self::new() }
+    }
+
+    /// Resolve ids that were taken, each as often as it was.
+    fn resolve_ids(&self) -> Vec<String> {
+        let taken = self.taken.borrow();
+        let ids = taken.iter().flat_map(|(_, logs)| &logs.flag_assigned).map(|assigned| assigned.resolve_id.clone());
+        let mut ids: Vec<_> = ids.collect();
+        ids.sort();
+        ids
     }
 
     fn answering(outcomes: impl IntoIterator<Item = DeliveryOutcome>) -> Self {
@@ -100,11 +124,56 @@ impl BackendPort for FakeBackend {
     }
 
     async fn deliver(&self, _route: &Route, destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome {
-        let outcome = self.outcomes.borrow_mut().pop_front().unwrap_or(DeliveryOutcome::Delivered);
+        *self.requests.borrow_mut() += 1;
+        let is_refused = |id: &String| logs.flag_assigned.iter().any(|assigned| assigned.resolve_id == *id);
+        let refused = self.refused.iter().find(|(id, _)| is_refused(id));
+        let otherwise =
+            refused.map_or(DeliveryOutcome::Delivered, |(_, status)| DeliveryOutcome::Refused { status: *status });
+        let outcome = self.outcomes.borrow_mut().pop_front().unwrap_or(otherwise);
         if outcome == DeliveryOutcome::Delivered {
             self.taken.borrow_mut().push((destination, logs.clone()));
         }
         outcome
+    }
+
+    fn now_ms(&self) -> u64 {
+        NOW
+    }
+}
+
+/// A dead-letter queue that keeps what it is sent, and fails as told.
+#[derive(Default)]
+struct FakeDead {
+    letters: RefCell<Vec<DeadLetter>>,
+    is_down: std::cell::Cell<bool>,
+}
+
+impl FakeDead {
+    fn down() -> Self {
+        Self { is_down: std::cell::Cell::new(true), ..Self::default() }
+    }
+
+    fn take(&self, letter: &[u8]) -> Result<(), DeadLetterFailure> {
+        if self.is_down.get() {
+            return Err(DeadLetterFailure("down".into()));
+        }
+        self.letters.borrow_mut().push(DeadLetter::decode(letter).unwrap());
+        Ok(())
+    }
+
+    /// Ids and reasons.
+    fn reasons(&self) -> Vec<(String, String)> {
+        self.letters.borrow().iter().map(|letter| (letter.message_id.clone(), letter.reason.clone())).collect()
+    }
+}
+
+impl DeadLetterPort for FakeDead {
+    async fn send(&self, letters: &[Vec<u8>]) -> Result<(), DeadLetterFailure> {
+        letters.iter().try_for_each(|letter| self.take(letter))
+    }
+
+    async fn store(&self, letter: Vec<u8>) -> Result<(), DeadLetterFailure> {
+        self.take(&letter)
     }
 }
 
@@ -160,8 +229,20 @@ fn run(
     backend: &FakeBackend,
     report: &RefCell<SelfReport>,
 ) -> BatchResult {
+    run_with(messages, ledger, backend, &FakeDead::default(), report)
+}
+
+fn run_with(
+    messages: &[QueueMessage],
+    ledger: &FakeLedger,
+    backend: &FakeBackend,
+    dead: &FakeDead,
+    report: &RefCell<SelfReport>,
+) -> BatchResult {
     let surroundings = Surroundings { now_ms: NOW, random: 0, resolver_id: "cf-resolver" };
-    block_on(process(messages, ledger, backend, report, surroundings))
+    let result = block_on(process(messages, ledger, backend, dead, report, surroundings));
+    assert_eq!(result.verdicts.len(), messages.len(), "every message has its verdict");
+    result
 }
 
 fn is_retry(verdict: &MessageVerdict) -> bool {
@@ -272,17 +353,234 @@ fn what_the_backend_asks_to_wait_is_waited() {
 }
 
 #[test]
-fn one_bad_message_does_not_hurt_its_batch_and_is_counted_once() {
-    let (ledger, backend, report) = (FakeLedger::new(), FakeBackend::new(), report());
-    let result = run(&[message(1), garbage(1), message(2)], &ledger, &backend, &report);
-    assert_eq!(result.verdicts[0], MessageVerdict::Ack);
-    assert!(is_retry(&result.verdicts[1]), "the queue moves it to its dead-letter queue");
-    assert_eq!(result.verdicts[2], MessageVerdict::Ack);
-    assert!(matches!(&result.events[..], [Event::Malformed { message_id, .. }] if message_id == "poison"));
-    run(&[garbage(2)], &ledger, &backend, &report);
-    run(&[garbage(3)], &ledger, &backend, &report);
+fn one_bad_message_does_not_hurt_its_batch_and_is_a_dead_letter_at_once() {
+    let (ledger, backend, dead, report) = (FakeLedger::new(), FakeBackend::new(), FakeDead::default(), report());
+    let result = run_with(&[message(1), garbage(1), message(2)], &ledger, &backend, &dead, &report);
+    assert_eq!(result.verdicts, [MessageVerdict::Ack, MessageVerdict::Dead, MessageVerdict::Ack]);
+    assert!(matches!(&result.events[..], [Event::Dead { message_id, reason, .. }]
+        if message_id == "poison" && reason == "flag_logs"));
+    let letters = dead.letters.borrow();
+    assert_eq!((letters.len(), letters[0].message_id.as_str(), letters[0].sent_ms), (1, "poison", NOW));
+    assert_eq!(letters[0].body, Some(Body::Text("{\"flagAssigned\":7}".into())), "all that is needed to put it back");
     assert_eq!(ledger.counter("tributary_malformed_messages", &[("reason", "flag_logs")]), 1);
+    assert_eq!(ledger.counter("tributary_messages", &[("outcome", "dead")]), 1);
     assert_eq!(ledger.resolves(), 3);
+}
+
+#[test]
+fn a_dead_letter_that_does_not_get_through_is_retried_and_its_message_counted_once() {
+    let (ledger, backend, dead, report) = (FakeLedger::new(), FakeBackend::new(), FakeDead::down(), report());
+    for attempts in 1..=3 {
+        let result = run_with(&[garbage(attempts), message(1)], &ledger, &backend, &dead, &report);
+        assert!(is_retry(&result.verdicts[0]), "never acked before somebody has it");
+        assert_eq!(result.verdicts[1], MessageVerdict::Ack);
+        assert!(result.events.iter().any(|event| matches!(event, Event::BurialFailed { messages: 1, .. })));
+    }
+    dead.is_down.set(false);
+    assert_eq!(run_with(&[garbage(4)], &ledger, &backend, &dead, &report).verdicts, [MessageVerdict::Dead]);
+    assert_eq!(ledger.counter("tributary_malformed_messages", &[("reason", "flag_logs")]), 1);
+    assert_eq!(ledger.counter("tributary_messages", &[("outcome", "dead")]), 1);
+    let sends =
+        |outcome| ledger.counter("tributary_dead_letter_sends", &[("outcome", outcome), ("reason", "flag_logs")]);
+    assert_eq!((sends("sent"), sends("failed")), (1, 3));
+}
+
+#[test]
+fn a_bad_message_is_a_dead_letter_also_while_the_ledger_is_down() {
+    let (ledger, backend, dead, report) = (FakeLedger::new(), FakeBackend::new(), FakeDead::default(), report());
+    ledger.faults.borrow_mut().push_back(Some(LedgerFault::Before));
+    let result = run_with(&[message(1), garbage(1)], &ledger, &backend, &dead, &report);
+    assert!(is_retry(&result.verdicts[0]));
+    assert_eq!(result.verdicts[1], MessageVerdict::Dead);
+    run_with(&[message(1)], &ledger, &backend, &dead, &report);
+    assert_eq!(ledger.counter("tributary_malformed_messages", &[("reason", "flag_logs")]), 1, "counted later");
+}
+
+#[test]
+fn what_the_backend_refuses_is_found_and_nothing_else_suffers() {
+    for poison in [vec![1], vec![100], vec![37, 38], vec![1, 50, 100]] {
+        let (ledger, backend) = (FakeLedger::new(), FakeBackend::refusing(poison.clone(), 400));
+        let (dead, report) = (FakeDead::default(), report());
+        let batch: Vec<_> = (1..=100).map(message).collect();
+        let result = run_with(&batch, &ledger, &backend, &dead, &report);
+        for (sequence, verdict) in (1..=100).zip(&result.verdicts) {
+            let expected = if poison.contains(&sequence) { MessageVerdict::Dead } else { MessageVerdict::Ack };
+            assert_eq!(*verdict, expected, "{sequence} of {poison:?}");
+        }
+        let expected: Vec<_> =
+            poison.iter().map(|sequence| (format!("id-{sequence}"), "backend_400".to_owned())).collect();
+        assert_eq!(dead.reasons(), expected);
+        let mut ids: Vec<_> =
+            (1..=100).filter(|n| !poison.contains(n)).map(|sequence| format!("resolve-{sequence}")).collect();
+        ids.sort();
+        assert_eq!(backend.resolve_ids(), ids, "each assignment once, although the batch was split");
+        assert_eq!((ledger.resolves(), ledger.outcome("applied")), (5050, 100), "metrics know no refusal");
+    }
+}
+
+#[test]
+fn a_refused_message_keeps_its_letter_small_and_whole() {
+    let (dead, backend) = (FakeDead::default(), FakeBackend::refusing([7], 422));
+    run_with(&[message(7)], &FakeLedger::new(), &backend, &dead, &report());
+    let letters = dead.letters.borrow();
+    let crate::message::MessageBody::Bytes(original) = message(7).body else { panic!("bytes") };
+    assert_eq!(letters[0].body, Some(Body::Bytes(original)));
+    assert_eq!((letters[0].reason.as_str(), letters[0].attempts), ("backend_422", 1));
+    // The telemetry of the message was good, and was taken by itself.
+    assert_eq!(letters[0].detail, "the backend refuses its logs and took its telemetry: status 422");
+    assert_eq!(backend.taken.borrow().len(), 1);
+}
+
+#[test]
+fn a_configuration_fault_condemns_no_message_and_is_said_loudly() {
+    for status in [401, 403, 404] {
+        let (ledger, dead, report) = (FakeLedger::new(), FakeDead::default(), report());
+        let backend = FakeBackend::refusing(1..=100, status);
+        let batch: Vec<_> = (1..=100).map(message).collect();
+        let result = run_with(&batch, &ledger, &backend, &dead, &report);
+        assert!(result.verdicts.iter().all(is_retry));
+        assert_eq!(dead.letters.borrow().len(), 0);
+        assert!(result.events.contains(&Event::BackendMisconfigured { destination: Destination::Edge, status }));
+        assert!(*backend.requests.borrow() <= 2 * 30, "{} requests", backend.requests.borrow());
+        assert!(
+            ledger.counter("tributary_backend_requests", &[("destination", "edge"), ("outcome", "misconfigured")]) > 0
+        );
+        // Alone, too.
+        assert!(is_retry(&run_with(&[message(1)], &ledger, &backend, &dead, &report).verdicts[0]));
+    }
+}
+
+#[test]
+fn a_message_that_alone_is_forbidden_is_found_by_what_the_backend_takes_beside_it() {
+    for poison in [1, 64, 100] {
+        let (ledger, dead, report) = (FakeLedger::new(), FakeDead::default(), report());
+        let backend = FakeBackend::refusing([poison], 403);
+        let batch: Vec<_> = (1..=100).map(message).collect();
+        let result = run_with(&batch, &ledger, &backend, &dead, &report);
+        assert_eq!(dead.reasons(), [(format!("id-{poison}"), "backend_403".to_owned())]);
+        assert_eq!(result.verdicts.iter().filter(|verdict| **verdict == MessageVerdict::Ack).count(), 99);
+        assert!(!result.events.iter().any(|event| matches!(event, Event::BackendMisconfigured { .. })));
+    }
+}
+
+#[test]
+fn a_refusal_while_the_other_destination_is_down_is_not_for_good() {
+    for outcomes in [[DOWN, DeliveryOutcome::Refused { status: 400 }], [DeliveryOutcome::Refused { status: 400 }, DOWN]]
+    {
+        let (dead, backend) = (FakeDead::default(), FakeBackend::answering(outcomes));
+        let result = run_with(&[message(1)], &FakeLedger::new(), &backend, &dead, &report());
+        assert!(is_retry(&result.verdicts[0]) && dead.letters.borrow().is_empty());
+    }
+}
+
+#[test]
+fn the_last_delivery_becomes_a_dead_letter_and_not_a_loss() {
+    let last = |n| QueueMessage { attempts: MAX_RETRIES + 1, ..message(n) };
+    let (ledger, dead, report) = (FakeLedger::new(), FakeDead::default(), report());
+    let backend = FakeBackend::answering([DOWN, DOWN]);
+    let result = run_with(&[last(1), message(2)], &ledger, &backend, &dead, &report);
+    assert_eq!(result.verdicts[0], MessageVerdict::Dead);
+    assert!(is_retry(&result.verdicts[1]));
+    assert_eq!(dead.reasons(), [("id-1".to_owned(), "retries_exhausted".to_owned())]);
+    dead.is_down.set(true);
+    let backend = FakeBackend::answering([DOWN, DOWN]);
+    let result = run_with(&[last(3)], &ledger, &backend, &dead, &report);
+    assert!(is_retry(&result.verdicts[0]), "the queue's own dead-letter queue is the net");
+}
+
+#[test]
+fn a_text_message_that_is_redriven_is_counted_once() {
+    let text = r#"{"telemetryData":{"resolveRate":[{"count":5,"reason":"RESOLVE_REASON_MATCH"}]}}"#;
+    let first = QueueMessage {
+        id: "text-1".into(),
+        sent_ms: NOW - 10,
+        attempts: 1,
+        body: crate::message::MessageBody::Text(text.into()),
+    };
+    let (ledger, dead, report) = (FakeLedger::new(), FakeDead::default(), report());
+    // Applied, and then refused by the backend.
+    let refuse_all = FakeBackend::answering([DeliveryOutcome::Refused { status: 400 }; 2]);
+    assert_eq!(run_with(&[first], &ledger, &refuse_all, &dead, &report).verdicts, [MessageVerdict::Dead]);
+    let resolves =
+        || ledger.counter("confidence_resolves", &[("reason", "RESOLVE_REASON_MATCH"), ("resolver_id", "cf-resolver")]);
+    assert_eq!(resolves(), 5);
+    let body = crate::dead_letters::letter::back_to_queue(&dead.letters.borrow()[0]).unwrap();
+    // Sent twice, as after a crash between the send and the deletion.
+    for id in ["new-1", "new-2"] {
+        let redriven = QueueMessage { id: id.into(), sent_ms: NOW + 9_999, attempts: 1, body: body.clone() };
+        let result = run_with(&[redriven], &ledger, &FakeBackend::new(), &dead, &report);
+        assert_eq!(result.verdicts, [MessageVerdict::Ack]);
+    }
+    assert_eq!(resolves(), 5, "its first id travelled along");
+    // Refused again, it is the same letter.
+    let redriven = QueueMessage { id: "new-3".into(), sent_ms: NOW + 9_999, attempts: 1, body };
+    let refuse_all = FakeBackend::answering([DeliveryOutcome::Refused { status: 400 }; 2]);
+    run_with(&[redriven], &ledger, &refuse_all, &dead, &report);
+    assert_eq!(dead.reasons()[1], ("text-1".to_owned(), "backend_400".to_owned()));
+}
+
+#[test]
+fn the_number_of_retries_is_the_one_that_is_configured() {
+    use crate::limits::MAX_DEAD_RETRIES;
+    let toml = include_str!("../../wrangler/consumer.toml");
+    let retries: Vec<u32> = toml
+        .lines()
+        .filter_map(|line| line.strip_prefix("max_retries = "))
+        .map(|number| number.parse().unwrap())
+        .collect();
+    assert_eq!(retries, [MAX_RETRIES, MAX_DEAD_RETRIES]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_is_acked_unless_it_was_taken_and_nothing_dead_unless_somebody_has_it(
+        kinds in proptest::collection::vec(0u8..6, 0..40),
+        faults in proptest::collection::vec(0u8..8, 0..20),
+        is_dead_down in proptest::prelude::any::<bool>(),
+        ledger_fault in 0u8..4,
+    ) {
+        // 0 is garbage, 1 is refused by the backend, 2 is on its last delivery; the rest is good.
+        let sequence = |index: usize| index as u64 + 1;
+        let batch: Vec<_> = kinds
+            .iter()
+            .enumerate()
+            .map(|(index, kind)| match kind {
+                0 => QueueMessage { id: format!("id-{}", sequence(index)), ..garbage(1) },
+                2 => QueueMessage { attempts: MAX_RETRIES + 1, ..message(sequence(index)) },
+                _ => message(sequence(index)),
+            })
+            .collect();
+        let refused = kinds.iter().enumerate().filter(|(_, kind)| **kind == 1).map(|(index, _)| sequence(index));
+        let outcomes = faults.iter().map(|fault| match fault {
+            0 => DOWN,
+            1 => DeliveryOutcome::Refused { status: 401 },
+            2 => DeliveryOutcome::Refused { status: 400 },
+            _ => DeliveryOutcome::Delivered,
+        });
+        let backend = FakeBackend { outcomes: RefCell::new(outcomes.collect()), ..FakeBackend::refusing(refused, 400) };
+        let ledger = FakeLedger::new();
+        ledger.faults.borrow_mut().push_back(match ledger_fault {
+            0 => Some(LedgerFault::Before),
+            1 => Some(LedgerFault::After),
+            _ => None,
+        });
+        let dead = FakeDead::default();
+        dead.is_down.set(is_dead_down);
+        let result = run_with(&batch, &ledger, &backend, &dead, &report());
+        let (taken, buried) = (backend.resolve_ids(), dead.reasons());
+        for (index, (message, verdict)) in batch.iter().zip(&result.verdicts).enumerate() {
+            let is_taken = taken.contains(&format!("resolve-{}", sequence(index)));
+            let letters = buried.iter().filter(|(id, _)| *id == message.id).count();
+            match verdict {
+                MessageVerdict::Ack => proptest::prop_assert!(is_taken && letters == 0),
+                MessageVerdict::Dead => proptest::prop_assert_eq!(letters, 1),
+                MessageVerdict::Retry(delay) => {
+                    proptest::prop_assert!(*delay > Duration::ZERO && letters == 0);
+                }
+            }
+        }
+        proptest::prop_assert!(!is_dead_down || buried.is_empty());
+    }
 }
 
 #[test]
@@ -311,7 +609,14 @@ fn a_ledger_that_answers_nonsense_is_a_failure_and_not_a_loop() {
     for verdicts in [vec![], vec![1, 1], vec![0, 0], vec![99; 3]] {
         let ledger = Nonsense(CommitResponse { applied: false, verdicts });
         let surroundings = Surroundings { now_ms: NOW, random: 0, resolver_id: "r" };
-        let result = block_on(process(&[message(1)], &ledger, &FakeBackend::new(), &report(), surroundings));
+        let result = block_on(process(
+            &[message(1)],
+            &ledger,
+            &FakeBackend::new(),
+            &FakeDead::default(),
+            &report(),
+            surroundings,
+        ));
         assert!(matches!(result.events[0], Event::LedgerFailed(_)));
     }
 }

@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 
 use tributary_proto::v1::{self, commit_response::Verdict, dropped};
 use tributary_telemetry::{
-    Bounds, Delta, DeltaError, ExplicitBounds, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Number,
-    Snapshot, Zero,
+    Applied, Bounds, Delta, DeltaError, ExplicitBounds, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind,
+    Number, Snapshot, Zero,
     confidence::{self, TelemetryDelta, catalog},
 };
 
 use crate::{
     backend::delivery::{DeliveryOutcome, Destination},
     config::{OPENMETRICS_KEY, SNAPSHOT_KEY},
-    ledger::commit::StreamKind,
+    dead_letters,
+    ledger::{
+        account::{self, Entries},
+        book::ForgetReason,
+        commit::StreamKind,
+    },
     message::{Decoded, Telemetry},
     self_report::SelfReport,
 };
@@ -41,9 +46,29 @@ pub const DROPPED: FamilyDescriptor =
 /// Deliveries to the backend.
 pub const BACKEND_REQUESTS: FamilyDescriptor =
     counter("tributary_backend_requests", "Deliveries of merged flag logs to the Confidence backend.");
+/// How far the streams of a producer came.
+pub const RECORDS_SENT: FamilyDescriptor = counter(
+    "tributary_records_sent",
+    "Records that producers numbered, as far as known: the sum of the highest sequences of their streams.",
+);
+/// Records that are in the state.
+pub const RECORDS_APPLIED: FamilyDescriptor =
+    counter("tributary_records_applied", "Records whose metrics were applied; each once.");
+/// Records that are awaited.
+pub const RECORDS_MISSING: FamilyDescriptor = FamilyDescriptor::from_static(
+    "tributary_records_missing",
+    "Records that a later one of their stream overtook and that did not come yet: in flight, malformed or lost.",
+    "",
+    MetricKind::Gauge,
+);
 /// Records that were never seen.
-pub const LOST_RECORDS: FamilyDescriptor =
-    counter("tributary_lost_records", "Records missing from streams that were forgotten: lost in transit.");
+pub const LOST_RECORDS: FamilyDescriptor = counter(
+    "tributary_lost_records",
+    "Records that were still missing when their stream was forgotten, or that the bound on gaps gave up.",
+);
+/// Streams that are no longer remembered.
+pub const FORGOTTEN_STREAMS: FamilyDescriptor =
+    counter("tributary_forgotten_streams", "Streams that the Ledger no longer remembers, by why.");
 /// Series that the bound refused.
 pub const SERIES_REFUSED: FamilyDescriptor =
     counter("tributary_refused_series", "New series refused because the bound on series was reached.");
@@ -91,7 +116,7 @@ const AGE_BOUNDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 30
 pub struct NotRecorded(String);
 
 impl NotRecorded {
-    fn new(error: impl std::fmt::Display) -> Self {
+    pub(crate) fn new(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }
 }
@@ -166,18 +191,77 @@ pub fn kv_write(delta: &mut Delta, key: &str, written: bool) -> Result<(), NotRe
     add(delta, &KV_WRITES, &[("key", key), ("outcome", if written { "written" } else { "failed" })], 1)
 }
 
-/// What a commit lost.
+/// New series were refused.
 ///
 /// # Errors
 /// [`NotRecorded`]
-pub fn losses(delta: &mut Delta, lost_records: u64, series_refused: u64) -> Result<(), NotRecorded> {
-    if lost_records > 0 {
-        add(delta, &LOST_RECORDS, &[], lost_records)?;
-    }
-    if series_refused > 0 {
-        add(delta, &SERIES_REFUSED, &[], series_refused)?;
+pub fn series_refused(delta: &mut Delta, series: u64) -> Result<(), NotRecorded> {
+    add(delta, &SERIES_REFUSED, &[], series)
+}
+
+/// What happened to the records of each account. What has no account, the reports of consumers, shows only where it is
+/// lost.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn account_entries(delta: &mut Delta, entries: &Entries) -> Result<(), NotRecorded> {
+    for (account, entry) in entries {
+        let of_account = [(catalog::RESOLVER_ID, account.as_str())];
+        let totals = [(&RECORDS_SENT, entry.sent), (&RECORDS_APPLIED, entry.applied), (&LOST_RECORDS, entry.lost)];
+        for (family, count) in totals {
+            if count > 0 && (!account.is_empty() || family.name() == LOST_RECORDS.name()) {
+                add(delta, family, &of_account, count)?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Streams were forgotten.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn forgotten(delta: &mut Delta, kind: StreamKind, reason: &'static str, streams: u64) -> Result<(), NotRecorded> {
+    add(delta, &FORGOTTEN_STREAMS, &[("kind", kind.as_str()), ("reason", reason)], streams)
+}
+
+/// The names of all accounts in the state.
+pub fn accounts(state: &Snapshot) -> impl Iterator<Item = &str> {
+    let family = state.families().find(|family| family.descriptor().name() == RECORDS_SENT.name());
+    family.into_iter().flat_map(|family| family.series()).filter_map(|(labels, _)| labels.get(catalog::RESOLVER_ID))
+}
+
+/// True when the state has the account.
+pub fn has_account(state: &Snapshot, account: &str) -> bool {
+    labels(&[(catalog::RESOLVER_ID, account)]).is_ok_and(|labels| state.get(RECORDS_SENT.name(), &labels).is_some())
+}
+
+/// Makes the series of an account exist, at 0. False where one of them was refused; the account is then not there.
+pub fn declare_account(state: &mut Snapshot, account: &str) -> bool {
+    let of_account = [(catalog::RESOLVER_ID, account)];
+    let mut missing = Delta::new();
+    let (Ok(labels), Ok(())) =
+        (labels(&of_account), set(&mut missing, &RECORDS_MISSING, &of_account, Number::Unsigned(0), 0))
+    else {
+        return false;
+    };
+    // Read at time 0, so that any reading replaces it.
+    let now_ms = state.last_applied_ms();
+    let Ok(gauge) = state.apply(&missing, now_ms) else { return false };
+    // What was sent comes last: it is what says that there is the account.
+    let is_taken = |applied: Applied| applied.series_refused == 0 && applied.series_conflicting == 0;
+    is_taken(gauge)
+        && [&RECORDS_APPLIED, &LOST_RECORDS, &RECORDS_SENT]
+            .into_iter()
+            .all(|family| is_taken(state.declare(family, labels.clone(), Zero::Counter)))
+}
+
+/// Makes the accounts exist that belong to no producer.
+pub fn declare_accounts(state: &mut Snapshot) {
+    for name in [account::UNKNOWN, account::OTHER] {
+        // At the bound on series what is refused is counted by every commit that would add to it.
+        let _is_declared = declare_account(state, name);
+    }
 }
 
 /// Everything that records add to the metrics, merged: per producer its Confidence telemetry, what is known of its
@@ -250,6 +334,10 @@ fn drop_reason(entry: &v1::Dropped) -> &'static str {
 pub struct LedgerStatus {
     /// Streams remembered, by kind.
     pub streams: BTreeMap<&'static str, u64>,
+    /// Dead letters in the store, by reason.
+    pub dead_letters: dead_letters::metrics::Counts,
+    /// Records missing below the high-water marks of the streams, by account.
+    pub missing: BTreeMap<String, u64>,
 }
 
 /// The state with the gauges that are read at the time of a publication.
@@ -262,8 +350,13 @@ pub fn with_readings(state: &Snapshot, status: &LedgerStatus, now_ms: u64) -> Re
         let streams = status.streams.get(kind.as_str()).copied().unwrap_or_default();
         set(&mut delta, &STREAMS, &[("kind", kind.as_str())], Number::Unsigned(streams), now_ms)?;
     }
+    for account in accounts(state) {
+        let missing = status.missing.get(account).copied().unwrap_or_default();
+        set(&mut delta, &RECORDS_MISSING, &[(catalog::RESOLVER_ID, account)], Number::Unsigned(missing), now_ms)?;
+    }
     let series = u64::try_from(state.series_count()).unwrap_or(u64::MAX);
     set(&mut delta, &SERIES, &[], Number::Unsigned(series), now_ms)?;
+    dead_letters::metrics::readings(&mut delta, &status.dead_letters, now_ms)?;
     let mut read = state.clone();
     // The series of the readings are declared with the state, so the bound on series refuses none of them.
     let _applied = read.apply(&delta, now_ms).map_err(NotRecorded::new)?;
@@ -277,6 +370,7 @@ pub fn with_readings(state: &Snapshot, status: &LedgerStatus, now_ms: u64) -> Re
 /// [`NotRecorded`] where `resolver_id` is no label value.
 pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(), NotRecorded> {
     let _declared = confidence::declare_resolver(state, resolver_id).map_err(NotRecorded::new)?;
+    dead_letters::metrics::declare(state)?;
     let mut zero = |family: &FamilyDescriptor, pairs: &[(&str, &str)]| -> Result<(), NotRecorded> {
         let _declared = state.declare(family, labels(pairs)?, Zero::Counter);
         Ok(())
@@ -287,7 +381,7 @@ pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(
     for outcome in ["malformed", "retried"] {
         zero(&MESSAGES, &[("outcome", outcome)])?;
     }
-    for outcome in ["delivered", "unavailable", "refused"] {
+    for outcome in ["delivered", "unavailable", "refused", "misconfigured"] {
         zero(&BACKEND_REQUESTS, &[("destination", Destination::Edge.as_str()), ("outcome", outcome)])?;
     }
     for key in [OPENMETRICS_KEY, SNAPSHOT_KEY] {
@@ -297,6 +391,13 @@ pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(
     }
     zero(&LOST_RECORDS, &[])?;
     zero(&SERIES_REFUSED, &[])?;
+    for kind in StreamKind::ALL {
+        for reason in ForgetReason::ALL {
+            zero(&FORGOTTEN_STREAMS, &[("kind", kind.as_str()), ("reason", reason.as_str())])?;
+        }
+    }
+    declare_accounts(state);
+    let _is_declared = declare_account(state, resolver_id);
     let mut never = Delta::new();
     set(&mut never, &LAST_APPLIED, &[], Number::Float(0.0), 0)?;
     let _applied = state.apply(&never, now_ms).map_err(NotRecorded::new)?;
@@ -378,7 +479,11 @@ mod tests {
             &REBUCKETED,
             &DROPPED,
             &BACKEND_REQUESTS,
+            &RECORDS_SENT,
+            &RECORDS_APPLIED,
+            &RECORDS_MISSING,
             &LOST_RECORDS,
+            &FORGOTTEN_STREAMS,
             &SERIES_REFUSED,
             &KV_WRITES,
             &BATCH_MESSAGES,

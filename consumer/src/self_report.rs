@@ -41,6 +41,7 @@ impl SelfReport {
                 sequence: self.last_sequence,
                 window_end_ms: now_ms,
                 kind: StreamKind::Consumer,
+                resolver_id: String::new(),
             };
             self.in_doubt = Some((record, std::mem::take(&mut self.open)));
         }

@@ -13,7 +13,7 @@ pub enum Route {
     StateEtag,
     /// `OPTIONS` of any path: the CORS preflight.
     Preflight,
-    /// `GET` or `HEAD` of `/metrics` and `/status`: for the consumer.
+    /// `GET` or `HEAD` of `/metrics`, `/status` and `/dead-letters`, `POST` of the verbs of the latter: for the consumer.
     Metrics,
 }
 
@@ -31,7 +31,8 @@ pub fn route(method: &str, path: &str) -> Result<Route, ApiError> {
         "/v1/flags:resolve" => (Route::Resolve, &["POST"], "POST, OPTIONS"),
         "/v1/flags:apply" => (Route::Apply, &["POST"], "POST, OPTIONS"),
         "/v1/state:etag" => (Route::StateEtag, &["GET"], "GET, OPTIONS"),
-        "/metrics" | "/status" => (Route::Metrics, &["GET", "HEAD"], "GET, HEAD, OPTIONS"),
+        "/metrics" | "/status" | "/dead-letters" => (Route::Metrics, &["GET", "HEAD"], "GET, HEAD, OPTIONS"),
+        "/dead-letters:redrive" | "/dead-letters:discard" => (Route::Metrics, &["POST"], "POST, OPTIONS"),
         _ => return Err(ApiError::NotFound),
     };
     if methods.contains(&method) { Ok(route) } else { Err(ApiError::MethodNotAllowed { allow }) }
@@ -136,7 +137,9 @@ mod tests {
         assert_eq!(route("POST", "/v1/flags%3Aresolve"), Ok(Route::Resolve));
         assert_eq!(route("POST", "/v1/flags:apply"), Ok(Route::Apply));
         assert_eq!(route("GET", "/v1/state:etag"), Ok(Route::StateEtag));
-        for path in ["/metrics", "/status"] {
+        assert_eq!(route("POST", "/dead-letters:redrive"), Ok(Route::Metrics));
+        assert_eq!(route("POST", "/dead-letters%3Adiscard"), Ok(Route::Metrics));
+        for path in ["/metrics", "/status", "/dead-letters"] {
             assert_eq!(route("GET", path), Ok(Route::Metrics));
             assert_eq!(route("HEAD", path), Ok(Route::Metrics));
         }
@@ -162,6 +165,8 @@ mod tests {
             ("POST", "/v1/state:etag", "GET, OPTIONS"),
             ("POST", "/metrics", "GET, HEAD, OPTIONS"),
             ("BREW", "/status", "GET, HEAD, OPTIONS"),
+            ("GET", "/dead-letters:redrive", "POST, OPTIONS"),
+            ("POST", "/dead-letters", "GET, HEAD, OPTIONS"),
         ] {
             let error = route(method, path).unwrap_err();
             let reply = Reply::from(&error);

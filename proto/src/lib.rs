@@ -4,11 +4,13 @@
 //!   field numbers. Facts and meaning stand in the `.proto` files.
 //! - [`v1`]: this project's own messages (envelope, metric model, Ledger).
 //! - [`envelope`]: the codec of a queue message, the one gate between bytes from the queue and typed values.
+//! - [`dead_letter`]: the codec of a message that was given up, with all that is needed to put it back.
 //!
 //! What must not move in: merging, metrics, I/O, a clock, randomness.
 
 #![forbid(unsafe_code)]
 
+pub mod dead_letter;
 pub mod envelope;
 mod generated;
 

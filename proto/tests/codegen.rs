@@ -8,12 +8,13 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 8] = [
     "confidence/flags/admin/v1/resolve_info.proto",
     "confidence/flags/resolver/v1/events/events.proto",
     "confidence/flags/resolver/v1/flag_logs.proto",
     "confidence/flags/resolver/v1/types.proto",
     "tributary/v1/confidence.proto",
+    "tributary/v1/dead_letter.proto",
     "tributary/v1/envelope.proto",
     "tributary/v1/ledger.proto",
 ];

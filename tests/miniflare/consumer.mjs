@@ -2,6 +2,7 @@
 // messages with ids, attempts and bodies of its choice and see what it does with each.
 //
 //   POST /queue            JSON [{id, attempts, timestampMs, base64 | text | object}]; answers with the queue's result
+//   POST /dead-queue       the same for the dead-letter queue
 //   PUT  /kv/BINDING/KEY   writes a value
 //   anything else          goes to the Worker
 //
@@ -34,6 +35,12 @@ const miniflare = new Miniflare({
         ],
         compatibilityDate: "2026-10-01",
         durableObjects: { LEDGER: { className: "Ledger", useSQLite: true } },
+        queueProducers: { DEAD: "tributary-deltas-dead", DELTAS: "tributary-deltas" },
+        // What the consumer gives up comes back to it, as in wrangler/consumer.toml, and so does what is redriven.
+        queueConsumers: {
+          "tributary-deltas": { maxBatchSize: 100, maxBatchTimeout: 0.1, maxRetries: 20 },
+          "tributary-deltas-dead": { maxBatchSize: 20, maxBatchTimeout: 0.1, maxRetries: 100 },
+        },
         kvNamespaces: { CONFIDENCE_METRICS_KV: "metrics", CONFIDENCE_STATE_KV: "state" },
         bindings: JSON.parse(bindings),
       },
@@ -56,9 +63,10 @@ function message({ id, attempts, timestampMs, base64, text, object }) {
 
 async function answer(request) {
   const url = new URL(request.url, "http://consumer");
-  if (url.pathname === "/queue") {
+  if (url.pathname === "/queue" || url.pathname === "/dead-queue") {
     const messages = JSON.parse(await body(request)).map(message);
-    return Response.json(await consumer.queue("tributary-deltas", messages));
+    const queue = url.pathname === "/queue" ? "tributary-deltas" : "tributary-deltas-dead";
+    return Response.json(await consumer.queue(queue, messages));
   }
   if (url.pathname.startsWith("/kv/")) {
     const [, , binding, key] = url.pathname.split("/");

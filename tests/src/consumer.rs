@@ -116,6 +116,36 @@ impl Consumer {
     /// # Errors
     /// What went wrong with the connection, or with the runtime.
     pub fn deliver(&self, batch: &[Delivery]) -> Result<QueueResult, String> {
+        self.deliver_to("/queue", batch)
+    }
+
+    /// Hands over one batch of the dead-letter queue.
+    ///
+    /// # Errors
+    /// As [`Consumer::deliver`].
+    pub fn deliver_dead(&self, batch: &[Delivery]) -> Result<QueueResult, String> {
+        self.deliver_to("/dead-queue", batch)
+    }
+
+    /// What `GET /dead-letters` says now, with these options.
+    ///
+    /// # Errors
+    /// Where it does not answer 200.
+    pub fn dead_letters(&self, query: &str) -> Result<serde_json::Value, String> {
+        self.call("GET", &format!("/dead-letters{query}"))
+    }
+
+    /// Sends a request with the token, and reads its JSON.
+    ///
+    /// # Errors
+    /// Where it does not answer 200.
+    pub fn call(&self, method: &str, path: &str) -> Result<serde_json::Value, String> {
+        let token = format!("Bearer {METRICS_TOKEN}");
+        let reply = self.send(method, path, &[("Authorization", &token)], b"")?;
+        if reply.status == 200 { Ok(reply.json()) } else { Err(format!("status {}: {}", reply.status, reply.body)) }
+    }
+
+    fn deliver_to(&self, path: &str, batch: &[Delivery]) -> Result<QueueResult, String> {
         let batch: Vec<serde_json::Value> = batch
             .iter()
             .map(|delivery| {
@@ -131,7 +161,7 @@ impl Consumer {
             })
             .collect();
         let body = serde_json::Value::from(batch).to_string();
-        let reply = self.send("POST", "/queue", &[], body.as_bytes())?;
+        let reply = self.send("POST", path, &[], body.as_bytes())?;
         serde_json::from_str(&reply.body).map_err(|error| format!("{error}: {}", reply.body))
     }
 

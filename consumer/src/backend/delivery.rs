@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tributary_proto::{Message as _, flag_logs::WriteFlagLogsRequest, v1::IngestFlagLogsRequest};
 
+use super::retry_after;
 use crate::{
     config::Config,
-    limits::{RETRY_FIRST_DELAY, RETRY_MAX_DELAY},
+    limits::{DEAD_RETRY_MAX_DELAY, RETRY_FIRST_DELAY, RETRY_MAX_DELAY},
 };
 
 /// A place that takes flag logs.
@@ -106,7 +107,7 @@ pub enum DeliveryOutcome {
     Delivered,
     /// Not taken now: worth another destination, then another try, not before the time that it asked for.
     Unavailable {
-        /// The answer's `Retry-After`, where it gave one in seconds.
+        /// The answer's `Retry-After`, where it gave one.
         retry_after: Option<Duration>,
     },
     /// Refused for good: the same bytes will be refused again.
@@ -122,20 +123,27 @@ impl DeliveryOutcome {
         match self {
             Self::Delivered => "delivered",
             Self::Unavailable { .. } => "unavailable",
+            Self::Refused { status } if is_about_us(status) => "misconfigured",
             Self::Refused { .. } => "refused",
         }
     }
 
     /// Reads a status and its `Retry-After`. Below 400 is success; 408, 429 and 5xx may pass; any other is for good.
-    pub fn of_status(status: u16, retry_after: Option<&str>) -> Self {
+    pub fn of_status(status: u16, retry_after: Option<&str>, now_ms: u64) -> Self {
         match status {
             0..400 => Self::Delivered,
-            408 | 429 | 500.. => Self::Unavailable {
-                retry_after: retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs),
-            },
+            408 | 429 | 500.. => {
+                Self::Unavailable { retry_after: retry_after.and_then(|text| retry_after::parse(text, now_ms)) }
+            }
             _ => Self::Refused { status },
         }
     }
+}
+
+/// True for a status that speaks of who we are and where we send, and not of what: credentials (401, 402, 403, 407)
+/// and addresses (404, 405, 410). Alone it condemns no message; see `pipeline::deliver`.
+pub fn is_about_us(status: u16) -> bool {
+    matches!(status, 401..=405 | 407 | 410)
 }
 
 /// How long a message waits before its next delivery: doubles with every attempt, half of it at random so that messages
@@ -144,11 +152,20 @@ impl DeliveryOutcome {
 ///
 /// `attempts` counts the deliveries so far, from 1; `random` is any 32 random bits.
 pub fn retry_delay(attempts: u32, retry_after: Option<Duration>, random: u32) -> Duration {
+    backoff(attempts, random, RETRY_MAX_DELAY).max(retry_after.unwrap_or_default()).min(RETRY_MAX_DELAY)
+}
+
+/// How long a dead letter waits that could not be stored: as [`retry_delay`], up to [`DEAD_RETRY_MAX_DELAY`].
+pub fn dead_retry_delay(attempts: u32, random: u32) -> Duration {
+    backoff(attempts, random, DEAD_RETRY_MAX_DELAY)
+}
+
+fn backoff(attempts: u32, random: u32, most: Duration) -> Duration {
     let doublings = attempts.saturating_sub(1).min(16);
-    let ceiling = RETRY_FIRST_DELAY.saturating_mul(1 << doublings).min(RETRY_MAX_DELAY);
+    let ceiling = RETRY_FIRST_DELAY.saturating_mul(1 << doublings).min(most);
     let half = ceiling / 2;
     let jitter = half.mul_f64(f64::from(random) / f64::from(u32::MAX));
-    half.saturating_add(jitter).max(retry_after.unwrap_or_default()).min(RETRY_MAX_DELAY)
+    half.saturating_add(jitter)
 }
 
 #[cfg(test)]
@@ -194,11 +211,32 @@ mod tests {
             (503, unavailable),
             (599, unavailable),
         ] {
-            assert_eq!(DeliveryOutcome::of_status(status, None), expected, "{status}");
+            assert_eq!(DeliveryOutcome::of_status(status, None, 0), expected, "{status}");
         }
-        let asked = DeliveryOutcome::of_status(503, Some(" 7 "));
+        let asked = DeliveryOutcome::of_status(503, Some(" 7 "), 0);
         assert_eq!(asked, DeliveryOutcome::Unavailable { retry_after: Some(Duration::from_secs(7)) });
-        assert_eq!(DeliveryOutcome::of_status(503, Some("soon")), unavailable);
+        assert_eq!(DeliveryOutcome::of_status(503, Some("soon"), 0), unavailable);
+    }
+
+    #[test]
+    fn a_status_that_speaks_of_us_is_told_from_one_that_speaks_of_the_message() {
+        for status in 400..500 {
+            let outcome = DeliveryOutcome::of_status(status, None, 0).as_str();
+            let expected = match status {
+                401 | 402 | 403 | 404 | 405 | 407 | 410 => "misconfigured",
+                408 | 429 => "unavailable",
+                _ => "refused",
+            };
+            assert_eq!(outcome, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_is_tried_for_longer_than_its_queue_keeps_it() {
+        use crate::limits::{MAX_DEAD_RETRIES, QUEUE_RETENTION};
+        let least: Duration = (1..=MAX_DEAD_RETRIES).map(|attempts| dead_retry_delay(attempts, 0)).sum();
+        assert!(least > QUEUE_RETENTION, "{least:?}");
+        assert!((1..200).all(|attempts| dead_retry_delay(attempts, u32::MAX) <= Duration::from_secs(43_200)));
     }
 
     #[test]

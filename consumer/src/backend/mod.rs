@@ -2,3 +2,4 @@
 
 pub mod delivery;
 pub mod flag_logs;
+pub mod retry_after;

@@ -5,34 +5,43 @@
 //! series. Where it is wrong nothing changes, the answer says which records were seen, and the consumer merges again
 //! without them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use tributary_proto::{
     envelope::StreamId,
     v1::{self, CommitRequest, commit_response::Verdict},
 };
-use tributary_telemetry::{ApplyError, Delta, Snapshot};
+use tributary_telemetry::{ApplyError, Delta};
 
-use super::stream::{SequenceError, StreamProgress};
-use crate::limits::{HORIZON, MAX_RECORDS_PER_COMMIT, MAX_SEQUENCE};
+use super::{
+    account::{self, Entries},
+    book::Book,
+    floor::Floors,
+    stream::{SequenceError, StreamProgress},
+};
+use crate::{
+    limits::{MAX_CLOCK_LEAD, MAX_RECORDS_PER_COMMIT, MAX_SEQUENCE},
+    self_metrics,
+};
 
 /// One row of the Ledger's streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamRow {
-    /// Where the stream comes from.
+    /// Where the stream comes from. Fixed by its first record.
     pub kind: StreamKind,
     /// What was seen of it.
     pub progress: StreamProgress,
-    /// End of the latest window seen, in milliseconds since the epoch, and never later than the commit that saw it:
-    /// what decides when the stream is forgotten.
+    /// End of the latest window seen, in milliseconds since the epoch: what decides when the stream is forgotten.
     pub last_seen_ms: u64,
+    /// The floor when the row was made: a record that is not known as seen and whose window ended before may have been
+    /// counted for an earlier row of the stream that was forgotten.
+    pub floor_ms: u64,
+    /// The account that its records belong to ([`account::open`]); empty for streams of consumers.
+    pub account: String,
 }
 
 /// Where a stream comes from. The numbers are those of the wire and of the stored rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StreamKind {
     /// An isolate of a producer.
     #[default]
@@ -72,7 +81,7 @@ impl StreamKind {
 }
 
 /// One record that a commit covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Its stream.
     pub stream_id: StreamId,
@@ -82,16 +91,19 @@ pub struct Record {
     pub window_end_ms: u64,
     /// Where the stream comes from.
     pub kind: StreamKind,
+    /// The `resolver_id` of its producer; empty where nobody said, and for streams of consumers.
+    pub resolver_id: String,
 }
 
 impl Record {
     /// The record on the wire.
-    pub fn to_wire(self) -> v1::commit_request::Record {
+    pub fn to_wire(&self) -> v1::commit_request::Record {
         v1::commit_request::Record {
             stream_id: self.stream_id.0.to_vec(),
             sequence: self.sequence,
             window_end_ms: self.window_end_ms,
             kind: self.kind.to_wire().into(),
+            resolver_id: self.resolver_id.clone(),
         }
     }
 }
@@ -126,6 +138,9 @@ pub enum CommitError {
     /// The delta cannot be applied to the state: a total would overflow.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// The records cannot be accounted for: a total would overflow.
+    #[error(transparent)]
+    Account(#[from] self_metrics::NotRecorded),
 }
 
 impl Commit {
@@ -140,7 +155,7 @@ impl Commit {
         }
         let mut seen = BTreeSet::new();
         let mut records = Vec::with_capacity(count);
-        for (index, record) in request.records.iter().enumerate() {
+        for (index, record) in request.records.into_iter().enumerate() {
             let invalid = |reason| CommitError::Record { index, reason };
             let stream_id = StreamId::from_slice(&record.stream_id).map_err(|_| invalid("stream id"))?;
             if record.sequence == 0 || record.sequence > MAX_SEQUENCE {
@@ -150,9 +165,8 @@ impl Commit {
                 return Err(invalid("named twice"));
             }
             let kind = StreamKind::from_wire(record.kind).ok_or_else(|| invalid("kind"))?;
-            let Record { sequence, window_end_ms, .. } =
-                Record { stream_id, sequence: record.sequence, window_end_ms: record.window_end_ms, kind };
-            records.push(Record { stream_id, sequence, window_end_ms, kind });
+            let v1::commit_request::Record { sequence, window_end_ms, resolver_id, .. } = record;
+            records.push(Record { stream_id, sequence, window_end_ms, kind, resolver_id });
         }
         let delta = Delta::from_wire(request.delta.unwrap_or_default())
             .map_err(|error| CommitError::Delta(error.to_string()))?;
@@ -173,79 +187,117 @@ pub enum Decision {
         /// One for each record of the commit, in its order.
         verdicts: Vec<Verdict>,
     },
-    /// The delta was applied to the state in memory; the rows are to be written with it in one transaction.
+    /// The delta was applied to the book; the rows are to be written with it in one transaction.
     Apply {
         /// The rows that changed.
         rows: BTreeMap<StreamId, StreamRow>,
-        /// Missing records that the bound on gaps gave up.
+        /// Missing records that the bound on gaps gave up. Counted already.
         given_up: u64,
-        /// New series that were refused: past the bound on series, or of another kind than their family.
+        /// New series that were refused: past the bound on series, or of another kind than their family. Counted
+        /// already.
         series_refused: u64,
     },
 }
 
-/// Decides a commit and, where nothing is in its way, applies it to `state`.
+/// Decides a commit and, where nothing is in its way, applies it to `book`.
 ///
-/// `rows` holds the stored row of every stream of [`Commit::streams`] that has one. The caller writes what
-/// [`Decision::Apply`] says, together with `state`, in one transaction; where that fails it must drop `state` and load
-/// it again.
+/// `known` holds the stored row of every stream of [`Commit::streams`] that has one. The caller writes what
+/// [`Decision::Apply`] says, together with the book, in one transaction; where that fails it must drop the book and load
+/// it again. The work is that of the commit and its delta, whatever the number of streams.
 ///
 /// # Errors
-/// [`CommitError::Apply`]; `state` is unchanged.
+/// [`CommitError::Apply`] and [`CommitError::Account`]; no total changed.
 pub fn decide(
     commit: &Commit,
-    mut rows: BTreeMap<StreamId, StreamRow>,
-    state: &mut Snapshot,
+    known: &BTreeMap<StreamId, StreamRow>,
+    book: &mut Book,
     now_ms: u64,
 ) -> Result<Decision, CommitError> {
-    let verdicts: Vec<Verdict> =
-        commit.records.iter().map(|record| verdict(record, rows.get(&record.stream_id), now_ms)).collect();
+    let verdict = |record: &Record| verdict(record, known.get(&record.stream_id), &book.floors, now_ms);
+    let verdicts: Vec<Verdict> = commit.records.iter().map(verdict).collect();
     if verdicts.iter().any(|verdict| *verdict != Verdict::Fresh) {
         return Ok(Decision::Conflict { verdicts });
     }
-    let mut given_up = 0u64;
+    let mut changes: BTreeMap<StreamId, Change<'_>> = BTreeMap::new();
     for record in &commit.records {
-        let row = rows.entry(record.stream_id).or_default();
-        row.kind = record.kind;
-        row.last_seen_ms = row.last_seen_ms.max(record.window_end_ms.min(now_ms));
-        match row.progress.note(record.sequence) {
-            Ok(lost) => given_up = given_up.saturating_add(lost),
-            // The bound on gaps, filled by an earlier record of this very commit, closed the gap that this one is in.
-            // Its part of the delta cannot be taken out here, so the whole commit is put off without it.
-            Err(SequenceError::Seen(_) | SequenceError::OutOfRange(_)) => {
-                let verdicts = commit
-                    .records
-                    .iter()
-                    .map(|other| if other == record { Verdict::Duplicate } else { Verdict::Fresh })
-                    .collect();
-                return Ok(Decision::Conflict { verdicts });
-            }
+        let before = known.get(&record.stream_id);
+        let change = changes.entry(record.stream_id).or_insert_with(|| Change::begin(record, before, &book.floors));
+        // What stands in the way here is an earlier record of this very commit: it said another kind, or it filled the
+        // bound on gaps, which closed the gap that this one is in. The part of this one in the delta cannot be taken
+        // out here, so the whole commit is put off without it.
+        if change.row.kind != record.kind || change.note(record).is_err() {
+            let verdict = |other: &Record| if other == record { Verdict::Duplicate } else { Verdict::Fresh };
+            return Ok(Decision::Conflict { verdicts: commit.records.iter().map(verdict).collect() });
         }
     }
-    let touched = commit.streams();
-    rows.retain(|stream_id, _| touched.contains(stream_id));
-    let applied = state.apply(&commit.delta, now_ms)?;
-    Ok(Decision::Apply {
-        rows,
-        given_up,
-        series_refused: applied.series_refused.saturating_add(applied.series_conflicting),
-    })
+    for change in changes.values_mut().filter(|change| change.before.is_none()) {
+        change.row.account = account::open(&mut book.state, change.row.kind, change.resolver_id);
+    }
+    let mut entries = Entries::new();
+    let mut given_up = 0u64;
+    for change in changes.values() {
+        let entry = entries.entry(change.row.account.clone()).or_default();
+        let before = change.before.map_or(0, |row| row.progress.high_water());
+        entry.sent = entry.sent.saturating_add(change.row.progress.high_water().saturating_sub(before));
+        entry.applied = entry.applied.saturating_add(change.applied);
+        entry.lost = entry.lost.saturating_add(change.given_up);
+        given_up = given_up.saturating_add(change.given_up);
+    }
+    let mut delta = commit.delta.clone();
+    self_metrics::account_entries(&mut delta, &entries)?;
+    let applied = book.state.apply(&delta, now_ms)?;
+    let series_refused = applied.series_refused.saturating_add(applied.series_conflicting);
+    if series_refused > 0 {
+        book.note(now_ms, |delta| self_metrics::series_refused(delta, series_refused))?;
+    }
+    let mut rows = BTreeMap::new();
+    for (stream_id, change) in changes {
+        book.status.row_changed(change.before, Some(&change.row));
+        rows.insert(stream_id, change.row);
+    }
+    Ok(Decision::Apply { rows, given_up, series_refused })
 }
 
-fn verdict(record: &Record, row: Option<&StreamRow>, now_ms: u64) -> Verdict {
-    if is_before_horizon(record.window_end_ms, now_ms) {
+/// What a commit does to one stream.
+struct Change<'a> {
+    before: Option<&'a StreamRow>,
+    row: StreamRow,
+    /// Of its first record in the commit.
+    resolver_id: &'a str,
+    applied: u64,
+    given_up: u64,
+}
+
+impl<'a> Change<'a> {
+    fn begin(record: &'a Record, before: Option<&'a StreamRow>, floors: &Floors) -> Self {
+        let new = || StreamRow { kind: record.kind, floor_ms: floors.of(record.kind), ..StreamRow::default() };
+        let row = before.cloned().unwrap_or_else(new);
+        Self { before, row, resolver_id: &record.resolver_id, applied: 0, given_up: 0 }
+    }
+
+    fn note(&mut self, record: &Record) -> Result<(), SequenceError> {
+        let given_up = self.row.progress.note(record.sequence)?;
+        self.row.last_seen_ms = self.row.last_seen_ms.max(record.window_end_ms);
+        self.applied = self.applied.saturating_add(1);
+        self.given_up = self.given_up.saturating_add(given_up);
+        Ok(())
+    }
+}
+
+fn verdict(record: &Record, row: Option<&StreamRow>, floors: &Floors, now_ms: u64) -> Verdict {
+    let lead_ms = u64::try_from(MAX_CLOCK_LEAD.as_millis()).unwrap_or(u64::MAX);
+    if record.window_end_ms > now_ms.saturating_add(lead_ms) {
+        // Forgotten again, it would raise the floor above the present, or be taken twice.
         return Verdict::Expired;
     }
-    match row {
-        Some(row) if row.progress.has_seen(record.sequence) => Verdict::Duplicate,
-        _ => Verdict::Fresh,
-    }
-}
-
-/// True when a window that ended then lies before what the Ledger remembers.
-pub fn is_before_horizon(window_end_ms: u64, now_ms: u64) -> bool {
-    let horizon_ms = u64::try_from(Duration::as_millis(&HORIZON)).unwrap_or(u64::MAX);
-    window_end_ms < now_ms.saturating_sub(horizon_ms)
+    let floor_ms = match row {
+        // Forgetting the row would raise the floor of another kind than this record is held against.
+        Some(row) if row.kind != record.kind => return Verdict::Expired,
+        Some(row) if row.progress.has_seen(record.sequence) => return Verdict::Duplicate,
+        Some(row) => row.floor_ms,
+        None => floors.of(record.kind),
+    };
+    if record.window_end_ms < floor_ms { Verdict::Expired } else { Verdict::Fresh }
 }
 
 #[cfg(test)]

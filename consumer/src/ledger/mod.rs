@@ -4,12 +4,22 @@
 //! | --- | --- |
 //! | [`stream`] | what is remembered of one stream |
 //! | [`commit`] | the decision: apply a pre-merged delta, or say which records are in the way. Pure |
+//! | [`floor`] | what makes forgetting a stream safe |
+//! | [`account`] | the records of each producer: sent, applied, missing, lost |
+//! | [`book`] | what is in memory: state, floors, counts over the rows; loading and forgetting |
 //! | [`storage`] | the rows: schema, checksum, and what is read and written for one commit |
+//! | [`migration`] | what becomes of rows of an older schema |
+//! | [`dead_letters`] | the table of messages that were given up |
 //! | [`publish`] | when the state is published, and what. Pure |
 //!
 //! `platform::object` is the Durable Object that wires them to SQLite, alarm and KV.
 
+pub mod account;
+pub mod book;
 pub mod commit;
+pub mod dead_letters;
+pub mod floor;
+pub mod migration;
 pub mod publish;
 pub mod storage;
 pub mod stream;

@@ -46,6 +46,16 @@ impl Schedule {
         self.alarm_at_ms = Some(now_ms.saturating_add(millis(watchdog)));
     }
 
+    /// The alarm is set for something else than a publication; one that is due by then comes with it or sets its own.
+    pub fn alarm_wanted(&mut self, now_ms: u64, delay: Duration) {
+        self.alarm_at_ms = Some(now_ms.saturating_add(millis(delay)));
+    }
+
+    /// True when the last publication began less than `interval` ago, so that another would be too soon.
+    pub fn is_early(&self, now_ms: u64, interval: Duration) -> bool {
+        self.last_started_ms.is_some_and(|started| now_ms < started.saturating_add(millis(interval)))
+    }
+
     /// The alarm was deleted.
     pub fn disarmed(&mut self) {
         self.alarm_at_ms = None;
@@ -159,6 +169,21 @@ mod tests {
     }
 
     #[test]
+    fn an_alarm_for_something_else_publishes_nothing_too_soon() {
+        let mut schedule = Schedule::default();
+        schedule.alarm_after_change(1, 0, INTERVAL);
+        assert!(!schedule.is_early(0, INTERVAL), "the first is never too soon");
+        schedule.alarm_came(0, WATCHDOG);
+        schedule.started(0);
+        schedule.published(1);
+        schedule.alarm_wanted(0, Duration::from_secs(1));
+        assert_eq!(schedule.alarm_after_change(2, 500, INTERVAL), None, "one is set that comes before");
+        schedule.alarm_came(1_000, WATCHDOG);
+        assert!(schedule.is_early(1_000, INTERVAL) && !schedule.is_early(10_000, INTERVAL));
+        assert_eq!(schedule.alarm_after_change(2, 1_000, INTERVAL), Some(Duration::from_secs(9)));
+    }
+
+    #[test]
     fn an_alarm_that_never_came_is_set_again() {
         let mut schedule = Schedule::default();
         schedule.alarm_after_change(1, 0, INTERVAL);
@@ -168,7 +193,7 @@ mod tests {
 
     #[test]
     fn equal_states_give_equal_bytes() {
-        let state = crate::ledger::storage::load(None, 0, "r", 1_000).unwrap();
+        let state = crate::ledger::book::Book::new("r", 1_000).unwrap().state;
         let options = TextOptions::new(tributary_telemetry::TextFormat::OpenMetrics);
         let render = |state| render(state, &LedgerStatus::default(), &options, 2_000).unwrap();
         assert_eq!(render(&state), render(&state.clone()));

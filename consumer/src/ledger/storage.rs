@@ -2,8 +2,8 @@
 //!
 //! | table | row | written |
 //! | --- | --- | --- |
-//! | `streams` | one per stream alive within the horizon: kind, high-water mark, gaps, when it was last seen | with each commit that covers the stream |
-//! | `state` | one: schema, checksum, the encoded cumulative state | with each commit |
+//! | `streams` | one per stream that is remembered: kind, high-water mark, gaps, when it was last seen, floor, account, how many records are missing | with each commit that covers the stream |
+//! | `state` | one: schema, checksum, the encoded cumulative state and floors | with each commit |
 //!
 //! Atomicity: a commit reads, decides and writes without an `await`, inside one `transactionSync`, so that either all
 //! of its rows are there or none is. A row that does not read back as it was written is an error that stops the
@@ -11,45 +11,53 @@
 
 use std::collections::BTreeMap;
 
-use tributary_proto::envelope::StreamId;
+use tributary_proto::{Message as _, envelope::StreamId, v1};
 use tributary_telemetry::Snapshot;
 
 use super::{
+    book::Book,
     commit::{StreamKind, StreamRow},
+    floor::Floors,
     stream::{Gap, StreamProgress},
 };
-use crate::self_metrics;
 
-/// Schema of the tables and of the rows in them.
-pub const SCHEMA: u32 = 1;
+/// Schema of the tables and of the rows in them. [`super::migration`] reads older ones.
+pub const SCHEMA: u32 = 2;
 
 /// Statements that make the tables where they are missing.
 ///
 /// `WITHOUT ROWID` because a key that is not an integer otherwise costs a second written row.
 pub const CREATE: [&str; 2] = [
     "CREATE TABLE IF NOT EXISTS streams (stream_id TEXT PRIMARY KEY, kind INTEGER NOT NULL, \
-     high_water INTEGER NOT NULL, gaps TEXT NOT NULL, last_seen_ms INTEGER NOT NULL) WITHOUT ROWID",
+     high_water INTEGER NOT NULL, gaps TEXT NOT NULL, last_seen_ms INTEGER NOT NULL, floor_ms INTEGER NOT NULL, \
+     account TEXT NOT NULL, missing INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 0), schema INTEGER NOT NULL, \
      checksum INTEGER NOT NULL, bytes BLOB NOT NULL)",
 ];
 
 /// Rows of the streams named by a JSON array of their ids: any number of them through one bound parameter, of which a
 /// statement takes 100.
-pub const SELECT_STREAMS: &str = "SELECT stream_id, kind, high_water, gaps, last_seen_ms FROM streams \
-     WHERE stream_id IN (SELECT value FROM json_each(?))";
+pub const SELECT_STREAMS: &str = "SELECT stream_id, kind, high_water, gaps, last_seen_ms, floor_ms, account \
+     FROM streams WHERE stream_id IN (SELECT value FROM json_each(?))";
 
 /// Writes the rows of a JSON array, as [`encode_rows`] makes it.
-pub const UPSERT_STREAMS: &str = "INSERT INTO streams (stream_id, kind, high_water, gaps, last_seen_ms) \
-     SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) WHERE true \
-     ON CONFLICT (stream_id) DO UPDATE SET kind = excluded.kind, high_water = excluded.high_water, \
-     gaps = excluded.gaps, last_seen_ms = excluded.last_seen_ms";
+pub const UPSERT_STREAMS: &str = "INSERT INTO streams (stream_id, kind, high_water, gaps, last_seen_ms, floor_ms, account, missing) \
+     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?) \
+     WHERE true ON CONFLICT (stream_id) DO UPDATE SET kind = excluded.kind, high_water = excluded.high_water, \
+     gaps = excluded.gaps, last_seen_ms = excluded.last_seen_ms, floor_ms = excluded.floor_ms, \
+     account = excluded.account, missing = excluded.missing";
 
-/// Streams by kind.
-pub const COUNT_STREAMS: &str = "SELECT kind, COUNT(*) AS streams FROM streams GROUP BY kind";
+/// Streams and missing records by kind and account: as many rows as there are accounts, which are bounded.
+pub const COUNT_STREAMS: &str = "SELECT kind, account, COUNT(*) AS streams, SUM(missing) AS missing FROM streams \
+     GROUP BY kind, account";
 
 /// Streams last seen before a time, at most so many.
-pub const SELECT_SILENT_STREAMS: &str = "SELECT stream_id, kind, high_water, gaps, last_seen_ms FROM streams \
+pub const SELECT_SILENT_STREAMS: &str = "SELECT stream_id, kind, high_water, gaps, last_seen_ms, floor_ms, account FROM streams \
      WHERE last_seen_ms < ? LIMIT ?";
+
+/// Streams of a kind that were silent the longest, at most so many.
+pub const SELECT_OLDEST_STREAMS: &str = "SELECT stream_id, kind, high_water, gaps, last_seen_ms, floor_ms, account FROM streams \
+     WHERE kind = ? ORDER BY last_seen_ms, stream_id LIMIT ?";
 
 /// Forgets the streams named by a JSON array of their ids.
 pub const DELETE_STREAMS: &str = "DELETE FROM streams WHERE stream_id IN (SELECT value FROM json_each(?))";
@@ -74,15 +82,23 @@ pub struct StoredStream {
     pub gaps: String,
     /// Milliseconds since the epoch.
     pub last_seen_ms: u64,
+    /// Milliseconds since the epoch.
+    pub floor_ms: u64,
+    /// Name of the account.
+    pub account: String,
 }
 
 /// A row of [`COUNT_STREAMS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-pub struct StoredCount {
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct StoredTally {
     /// A [`StreamKind`].
     pub kind: i32,
-    /// How many there are.
+    /// Name of the account.
+    pub account: String,
+    /// How many streams there are.
     pub streams: u64,
+    /// Records missing of them.
+    pub missing: u64,
 }
 
 /// What is stored cannot be used. The Ledger answers nothing else until somebody looks.
@@ -120,7 +136,10 @@ pub fn encode_rows(rows: &BTreeMap<StreamId, StreamRow>) -> String {
             i32::from(row.kind.to_wire()),
             row.progress.high_water(),
             gaps,
-            row.last_seen_ms
+            row.last_seen_ms,
+            row.floor_ms,
+            row.account,
+            row.progress.missing()
         ])
     };
     serde_json::Value::from_iter(rows.iter().map(row)).to_string()
@@ -137,7 +156,8 @@ pub fn decode_row(stored: &StoredStream) -> Result<(StreamId, StreamRow), Storag
     let gaps: Vec<(u64, u64)> = serde_json::from_str(&stored.gaps).map_err(|_| corrupt())?;
     let gaps = gaps.into_iter().map(|(first, last)| Gap { first, last }).collect();
     let progress = StreamProgress::restore(stored.high_water, gaps).map_err(|_| corrupt())?;
-    Ok((stream_id, StreamRow { kind, progress, last_seen_ms: stored.last_seen_ms }))
+    let StoredStream { last_seen_ms, floor_ms, ref account, .. } = *stored;
+    Ok((stream_id, StreamRow { kind, progress, last_seen_ms, floor_ms, account: account.clone() }))
 }
 
 fn parse_id(text: &str) -> Option<StreamId> {
@@ -154,51 +174,45 @@ pub struct StoredState {
     pub schema: u32,
     /// CRC-32 (ISO-HDLC) of the bytes.
     pub checksum: u32,
-    /// An encoded [`Snapshot`].
+    /// An encoded [`v1::StoredLedger`].
     pub bytes: Vec<u8>,
 }
 
 impl StoredState {
-    /// The row that stores `state`.
-    pub fn seal(state: &Snapshot) -> Self {
-        let bytes = state.encode();
+    /// The row that stores a book.
+    pub fn seal(book: &Book) -> Self {
+        Self::of(&book.state, &book.floors)
+    }
+
+    /// The row that stores a state and its floors.
+    pub fn of(state: &Snapshot, floors: &Floors) -> Self {
+        let stored = v1::StoredLedger { state: Some(state.to_wire()), floors: floors.to_wire() };
+        let bytes = stored.encode_to_vec();
         Self { schema: SCHEMA, checksum: crc32fast::hash(&bytes), bytes }
     }
 
-    /// The state that the row stores.
+    /// The state and the floors that the row stores.
     ///
     /// # Errors
-    /// [`StorageError`]
-    pub fn open(&self) -> Result<Snapshot, StorageError> {
+    /// [`StorageError`]; a row of an older schema is one of them, [`super::migration`] reads it.
+    pub fn open(&self) -> Result<(Snapshot, Floors), StorageError> {
         if self.schema != SCHEMA {
             return Err(StorageError::Schema(self.schema));
         }
-        if crc32fast::hash(&self.bytes) != self.checksum {
-            return Err(StorageError::Checksum);
-        }
-        Snapshot::decode(&self.bytes).map_err(|error| StorageError::State(error.to_string()))
+        let invalid = |error: &dyn std::fmt::Display| StorageError::State(error.to_string());
+        let stored = v1::StoredLedger::decode(self.checked_bytes()?).map_err(|error| invalid(&error))?;
+        let state = stored.state.ok_or_else(|| invalid(&"no state"))?;
+        let state = Snapshot::from_wire(state).map_err(|error| invalid(&error))?;
+        let floors = Floors::from_wire(&stored.floors).map_err(|error| invalid(&error))?;
+        Ok((state, floors))
     }
-}
 
-/// The state to begin with: the stored one, or a new one where nothing at all is stored.
-///
-/// # Errors
-/// [`StorageError`]
-pub fn load(
-    stored: Option<&StoredState>,
-    streams: u64,
-    resolver_id: &str,
-    now_ms: u64,
-) -> Result<Snapshot, StorageError> {
-    match stored {
-        Some(stored) => stored.open(),
-        None if streams > 0 => Err(StorageError::StateMissing),
-        None => {
-            let mut state = Snapshot::new(now_ms);
-            self_metrics::declare(&mut state, resolver_id, now_ms)
-                .map_err(|error| StorageError::State(error.to_string()))?;
-            Ok(state)
-        }
+    /// The bytes, where they are those that were written.
+    ///
+    /// # Errors
+    /// [`StorageError::Checksum`]
+    pub fn checked_bytes(&self) -> Result<&[u8], StorageError> {
+        if crc32fast::hash(&self.bytes) == self.checksum { Ok(&self.bytes) } else { Err(StorageError::Checksum) }
     }
 }
 
@@ -211,7 +225,10 @@ mod tests {
         for sequence in [3, 9, 5] {
             progress.note(sequence).unwrap();
         }
-        (StreamId([0xab; 16]), StreamRow { kind: StreamKind::Legacy, progress, last_seen_ms: 77 })
+        (
+            StreamId([0xab; 16]),
+            StreamRow { kind: StreamKind::Legacy, progress, last_seen_ms: 77, floor_ms: 5, account: "eu".into() },
+        )
     }
 
     #[test]
@@ -219,21 +236,30 @@ mod tests {
         let (stream_id, row) = row();
         let rows = BTreeMap::from([(stream_id, row.clone())]);
         let id = "ab".repeat(16);
-        assert_eq!(encode_rows(&rows), format!(r#"[["{id}",2,9,[[1,2],[4,4],[6,8]],77]]"#));
+        assert_eq!(encode_rows(&rows), format!(r#"[["{id}",2,9,[[1,2],[4,4],[6,8]],77,5,"eu",6]]"#));
         let stored = StoredStream {
             stream_id: id,
             kind: 2,
             high_water: 9,
             gaps: "[[1,2],[4,4],[6,8]]".into(),
             last_seen_ms: 77,
+            floor_ms: 5,
+            account: "eu".into(),
         };
         assert_eq!(decode_row(&stored), Ok((stream_id, row)));
     }
 
     #[test]
     fn a_corrupt_row_of_a_stream_is_an_error() {
-        let good =
-            StoredStream { stream_id: "ab".repeat(16), kind: 1, high_water: 9, gaps: "[]".into(), last_seen_ms: 77 };
+        let good = StoredStream {
+            stream_id: "ab".repeat(16),
+            kind: 1,
+            high_water: 9,
+            gaps: "[]".into(),
+            last_seen_ms: 77,
+            floor_ms: 0,
+            account: "eu".into(),
+        };
         assert!(decode_row(&good).is_ok());
         let spoil: [fn(&mut StoredStream); 6] = [
             |row| row.stream_id = "ab".into(),
@@ -252,9 +278,10 @@ mod tests {
 
     #[test]
     fn a_stored_state_reads_back_and_any_flipped_bit_is_an_error() {
-        let state = load(None, 0, "cf-resolver", 1_000).unwrap();
-        let stored = StoredState::seal(&state);
-        assert_eq!(stored.open().as_ref(), Ok(&state));
+        let mut book = Book::load(None, &[], "cf-resolver", 1_000).unwrap();
+        book.floors.forget(StreamKind::Legacy, 77);
+        let stored = StoredState::seal(&book);
+        assert_eq!(stored.open(), Ok((book.state, book.floors)));
         for at in 0..stored.bytes.len() {
             let mut spoiled = stored.clone();
             spoiled.bytes[at] ^= 1;
@@ -268,9 +295,10 @@ mod tests {
 
     #[test]
     fn a_lost_state_is_an_error_and_only_an_empty_database_starts_empty() {
-        assert_eq!(load(None, 1, "r", 1_000), Err(StorageError::StateMissing));
-        let fresh = load(None, 0, "r", 1_000).unwrap();
-        assert_eq!(fresh.start_time_ms(), 1_000);
-        assert!(fresh.series_count() > 10, "the series of the resolver are there from the start");
+        let one = StoredTally { kind: 1, account: "r".into(), streams: 1, missing: 0 };
+        assert_eq!(Book::load(None, &[one], "r", 1_000), Err(StorageError::StateMissing));
+        let fresh = Book::load(None, &[], "r", 1_000).unwrap();
+        assert_eq!(fresh.state.start_time_ms(), 1_000);
+        assert!(fresh.state.series_count() > 10, "the series of the resolver are there from the start");
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     backend::delivery::{DeliveryOutcome, DeliveryRequest, Destination, Route, delivery_request},
     config::{Config, STATE_KEY, STATE_KV},
-    limits::{BACKEND_TIMEOUT, DESTINATIONS_MAX_AGE},
+    limits::{BACKEND_TIMEOUT, DESTINATIONS_MAX_AGE, ROUTE_TIMEOUT},
     pipeline::BackendPort,
 };
 
@@ -62,7 +62,7 @@ impl<'a> Backend<'a> {
         };
         let response = response?;
         let retry_after = response.headers().get("Retry-After")?;
-        Ok(DeliveryOutcome::of_status(response.status_code(), retry_after.as_deref()))
+        Ok(DeliveryOutcome::of_status(response.status_code(), retry_after.as_deref(), now_ms()))
     }
 }
 
@@ -75,7 +75,8 @@ impl BackendPort for Backend<'_> {
         {
             return route.clone();
         }
-        match self.read_route().await {
+        let read = within(ROUTE_TIMEOUT, self.read_route()).await;
+        match read.unwrap_or_else(|| Err(worker::Error::RustError("no answer from KV".into()))) {
             Ok(route) => {
                 ROUTE.set(Some((now_ms(), route.clone())));
                 route
@@ -91,5 +92,9 @@ impl BackendPort for Backend<'_> {
         let request = delivery_request(self.config, route, destination, logs);
         // No connection: the error of the platform names neither a secret nor a body.
         self.send(request).await.unwrap_or(DeliveryOutcome::Unavailable { retry_after: None })
+    }
+
+    fn now_ms(&self) -> u64 {
+        now_ms()
     }
 }

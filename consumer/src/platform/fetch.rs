@@ -2,11 +2,12 @@
 
 use worker::{Env, Headers, Request, Response, ResponseBody};
 
-use super::{ledger::Ledger, log, runtime};
+use super::{dead_letters::DeadLetters, ledger::Ledger, log, runtime};
 use crate::{
     config::{Config, METRICS_KV},
+    dead_letters::request,
     scrape::{
-        access::access,
+        access::{access, operator_access},
         negotiate::negotiate,
         respond::{Answer, Copy, answer, copy_for, refuse},
     },
@@ -32,13 +33,19 @@ async fn answer_to(request: &Request, env: &Env, config: &Config) -> worker::Res
     let url = request.url()?;
     let authorization = request.headers().get("Authorization")?;
     let access = access(config, authorization.as_deref());
+    let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let query = || query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let operator = operator_access(config, authorization.as_deref());
+    match request::read(request.method().as_ref(), url.path(), operator, query()) {
+        None => {}
+        Some(Ok(call)) => return Ok(DeadLetters::new(env).answer(&call).await),
+        Some(Err(refusal)) => return Ok(refusal),
+    }
     if let Some(refusal) = refuse(request.method().as_ref(), url.path(), access) {
         return Ok(refusal);
     }
     let accept = request.headers().get("Accept")?;
-    let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    let query = query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let wanted = match negotiate(accept.as_deref(), query, config.buckets_per_decade) {
+    let wanted = match negotiate(accept.as_deref(), query(), config.buckets_per_decade) {
         Ok(wanted) => wanted,
         Err(bad) => return Ok(Answer::error(400, "BAD_OPTION", &bad.to_string())),
     };

@@ -45,7 +45,16 @@ impl<'a> Ledger<'a> {
         self.env.durable_object(LEDGER)?.get_by_name(LEDGER_NAME)
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Vec<u8>, LedgerFailure> {
+    /// One call; the body of its answer.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`]
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, LedgerFailure> {
         let exchange = async {
             let mut init = RequestInit::new();
             init.with_method(method).with_body(body.map(|bytes| Uint8Array::from(bytes.as_slice()).into()));

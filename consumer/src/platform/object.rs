@@ -12,13 +12,14 @@ use tributary_proto::{
     envelope::StreamId,
     v1::{CommitRequest, CommitResponse, commit_response::Verdict},
 };
-use tributary_telemetry::{Delta, Snapshot, TextFormat, TextOptions};
+use tributary_telemetry::{TextFormat, TextOptions};
 use wasm_bindgen::{JsCast as _, JsValue, prelude::Closure};
 use worker::{
     DurableObject, Env, Method, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, durable_object,
 };
 
 use super::{
+    dead_letters,
     ledger::{COMMIT_PATH, STATE_PATH},
     log,
     runtime::{config, now_ms},
@@ -26,13 +27,18 @@ use super::{
 use crate::{
     config::{Config, METRICS_KV, OPENMETRICS_KEY, SNAPSHOT_KEY},
     ledger::{
-        commit::{Commit, Decision, StreamKind, StreamRow, decide},
+        book::{Book, ForgetReason},
+        commit::{Commit, Decision, StreamRow, decide},
+        floor::StreamBounds,
+        migration::{self, StoredMissing},
         publish::{Schedule, render},
-        storage::{self, StorageError, StoredCount, StoredState, StoredStream},
+        storage::{self, StorageError, StoredState, StoredStream, StoredTally},
     },
-    limits::{ALARM_WATCHDOG, FORGET_INTERVAL, HORIZON, MAX_COMMIT_BYTES, MAX_FORGOTTEN_AT_ONCE},
-    self_metrics::{self, LedgerStatus},
+    limits::{ALARM_WATCHDOG, FORGET_INTERVAL, FORGET_PAUSE, HORIZON, MAX_COMMIT_BYTES, MAX_FORGOTTEN_AT_ONCE},
+    self_metrics,
 };
+
+mod dead_letters_table;
 
 /// Why the Ledger did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,16 +57,16 @@ impl From<worker::Error> for Failure {
     }
 }
 
+impl From<self_metrics::NotRecorded> for Failure {
+    fn from(error: self_metrics::NotRecorded) -> Self {
+        Self::Platform(error.to_string())
+    }
+}
+
 impl From<JsValue> for Failure {
     fn from(error: JsValue) -> Self {
         Self::Platform(format!("{error:?}"))
     }
-}
-
-/// What is in memory: the state as stored, and counts that are derived from rows.
-struct Loaded {
-    state: Snapshot,
-    streams: BTreeMap<&'static str, u64>,
 }
 
 /// The one writer of the cumulative state.
@@ -70,8 +76,9 @@ pub struct Ledger {
     env: Env,
     config: Config,
     /// `None` until first used, and after a write that failed: what is in memory is then not what is stored.
-    loaded: RefCell<Option<Loaded>>,
+    loaded: RefCell<Option<Book>>,
     schedule: Cell<Schedule>,
+    /// When streams past the horizon were last looked for and none was left.
     forgot_ms: Cell<u64>,
 }
 
@@ -95,6 +102,10 @@ impl DurableObject for Ledger {
                 self.commit_and_schedule(&body).await
             }
             (Method::Get, STATE_PATH) => self.current(),
+            (Method::Post, path) if path.starts_with(dead_letters::PREFIX) => {
+                let body = request.bytes().await?;
+                self.dead_letters(path, &body).await
+            }
             _ => Err(Failure::Refused("no such call".into())),
         };
         match answer {
@@ -118,8 +129,15 @@ impl DurableObject for Ledger {
             log::error("publish", &serde_json::json!({"why": failure.to_string()}));
             return Response::ok("");
         }
-        if let Err(failure) = self.forget(now) {
-            log::error("forget", &serde_json::json!({"why": failure.to_string()}));
+        match self.forget(now) {
+            Ok(false) => {}
+            Ok(true) => {
+                let mut schedule = self.schedule.get();
+                schedule.alarm_wanted(now, FORGET_PAUSE);
+                self.schedule.set(schedule);
+                self.state.storage().set_alarm(ScheduledTime::from(FORGET_PAUSE)).await?;
+            }
+            Err(failure) => log::error("forget", &serde_json::json!({"why": failure.to_string()})),
         }
         Response::ok("")
     }
@@ -144,21 +162,14 @@ impl Ledger {
         let now = now_ms();
         self.with_loaded(|loaded| {
             let known = self.rows(&commit)?;
-            let known_ids: Vec<_> = known.keys().copied().collect();
-            let decision =
-                decide(&commit, known, &mut loaded.state, now).map_err(|error| Failure::Refused(error.to_string()))?;
-            let (rows, given_up, series_refused) = match decision {
+            let decision = decide(&commit, &known, loaded, now).map_err(|error| Failure::Refused(error.to_string()))?;
+            let rows = match decision {
                 Decision::Conflict { verdicts } => {
                     return Ok(CommitResponse { applied: false, verdicts: to_wire(&verdicts) });
                 }
-                Decision::Apply { rows, given_up, series_refused } => (rows, given_up, series_refused),
+                Decision::Apply { rows, .. } => rows,
             };
-            apply_own(&mut loaded.state, now, |delta| self_metrics::losses(delta, given_up, series_refused))?;
-            self.write(&rows, &loaded.state)?;
-            for (_, row) in rows.iter().filter(|(stream_id, _)| !known_ids.contains(stream_id)) {
-                let streams = loaded.streams.entry(row.kind.as_str()).or_default();
-                *streams = streams.saturating_add(1);
-            }
+            self.write(&rows, loaded)?;
             let verdicts = vec![Verdict::Fresh; commit.records.len()];
             Ok(CommitResponse { applied: true, verdicts: to_wire(&verdicts) })
         })
@@ -168,8 +179,7 @@ impl Ledger {
     fn current(&self) -> Result<Vec<u8>, Failure> {
         let now = now_ms();
         self.with_loaded(|loaded| {
-            let status = LedgerStatus { streams: loaded.streams.clone() };
-            self_metrics::with_readings(&loaded.state, &status, now)
+            self_metrics::with_readings(&loaded.state, &loaded.status, now)
                 .map(|read| read.encode())
                 .map_err(|error| Failure::Platform(error.to_string()))
         })
@@ -193,6 +203,10 @@ impl Ledger {
     async fn publish(&self, now: u64) -> Result<(), Failure> {
         let mut schedule = self.schedule.get();
         let version = self.version()?;
+        if schedule.is_early(now, self.config.publish_interval) {
+            // The alarm came to forget streams.
+            return self.schedule_publication().await;
+        }
         if !schedule.is_due(version) {
             schedule.disarmed();
             self.schedule.set(schedule);
@@ -201,13 +215,12 @@ impl Ledger {
         schedule.started(now);
         self.schedule.set(schedule);
         let publication = self.with_loaded(|loaded| {
-            let status = LedgerStatus { streams: loaded.streams.clone() };
             let options = TextOptions {
                 format: TextFormat::OpenMetrics,
                 buckets_per_decade: self.config.buckets_per_decade,
                 created: self.config.created,
             };
-            render(&loaded.state, &status, &options, now).map_err(|error| Failure::Platform(error.to_string()))
+            render(&loaded.state, &loaded.status, &options, now).map_err(|error| Failure::Platform(error.to_string()))
         })?;
         let store = self.env.kv(METRICS_KV)?;
         let text = async { store.put(OPENMETRICS_KEY, publication.openmetrics)?.execute().await }.await;
@@ -227,40 +240,54 @@ impl Ledger {
         let now = now_ms();
         self.with_loaded(|loaded| {
             let moved_on = loaded.state.version() != version;
-            apply_own(&mut loaded.state, now, |delta| {
+            loaded.note(now, |delta| {
                 written.iter().try_for_each(|(key, is_written)| self_metrics::kv_write(delta, key, *is_written))
             })?;
-            self.write(&BTreeMap::new(), &loaded.state)?;
+            self.write(&BTreeMap::new(), loaded)?;
             Ok(moved_on)
         })
     }
 
-    /// Forgets streams that are silent longer than the horizon, and counts what never came of them.
-    fn forget(&self, now: u64) -> Result<(), Failure> {
-        if now.saturating_sub(self.forgot_ms.get()) < millis(FORGET_INTERVAL) {
-            return Ok(());
+    /// Forgets a slice of the streams that are silent longer than the horizon, or too many. Returns whether there may
+    /// be more.
+    fn forget(&self, now: u64) -> Result<bool, Failure> {
+        let surplus = self.with_loaded(|loaded| Ok(loaded.surplus(&StreamBounds::default())))?;
+        if let Some((kind, surplus)) = surplus {
+            let kind = SqlStorageValue::Integer(i32::from(kind.to_wire()).into());
+            let most = integer(surplus.min(MAX_FORGOTTEN_AT_ONCE))?;
+            self.forget_streams(storage::SELECT_OLDEST_STREAMS, vec![kind, most], ForgetReason::Bound, now)?;
+            return Ok(true);
         }
-        self.forgot_ms.set(now);
+        if now.saturating_sub(self.forgot_ms.get()) < millis(FORGET_INTERVAL) {
+            return Ok(false);
+        }
+        let values = vec![integer(now.saturating_sub(millis(HORIZON)))?, integer(MAX_FORGOTTEN_AT_ONCE)?];
+        let forgotten = self.forget_streams(storage::SELECT_SILENT_STREAMS, values, ForgetReason::Silent, now)?;
+        let is_more = forgotten >= MAX_FORGOTTEN_AT_ONCE;
+        if !is_more {
+            self.forgot_ms.set(now);
+        }
+        Ok(is_more)
+    }
+
+    /// Forgets the streams that a statement selects; returns how many.
+    fn forget_streams(
+        &self,
+        select: &str,
+        values: Vec<SqlStorageValue>,
+        reason: ForgetReason,
+        now: u64,
+    ) -> Result<u64, Failure> {
         self.with_loaded(|loaded| {
-            let before = integer(now.saturating_sub(millis(HORIZON)))?;
-            let most = integer(u64::try_from(MAX_FORGOTTEN_AT_ONCE).unwrap_or(u64::MAX))?;
-            let silent = self.sql().exec(storage::SELECT_SILENT_STREAMS, vec![before, most])?;
-            let silent: Vec<StoredStream> = silent.to_array()?;
-            if silent.is_empty() {
-                return Ok(());
+            let stored: Vec<StoredStream> = self.sql().exec(select, values)?.to_array()?;
+            let rows = stored.iter().map(storage::decode_row).collect::<Result<BTreeMap<_, _>, _>>()?;
+            if rows.is_empty() {
+                return Ok(0);
             }
-            let mut lost = 0u64;
-            let mut ids = Vec::with_capacity(silent.len());
-            for stored in &silent {
-                let (stream_id, row) = storage::decode_row(stored)?;
-                lost = lost.saturating_add(row.progress.missing());
-                ids.push(stream_id);
-                let streams = loaded.streams.entry(row.kind.as_str()).or_default();
-                *streams = streams.saturating_sub(1);
-            }
-            apply_own(&mut loaded.state, now, |delta| self_metrics::losses(delta, lost, 0))?;
-            let ids = SqlStorageValue::String(storage::encode_ids(&ids));
-            self.transaction(vec![(storage::DELETE_STREAMS, vec![ids]), state_statement(&loaded.state)])
+            loaded.forget(&rows, reason, now)?;
+            let ids = SqlStorageValue::String(storage::encode_ids(rows.keys()));
+            self.transaction(vec![(storage::DELETE_STREAMS, vec![ids]), state_statement(StoredState::seal(loaded))])?;
+            Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
         })
     }
 
@@ -270,7 +297,7 @@ impl Ledger {
 
     /// Runs `work` on what is in memory, loading it first; forgets it where `work` fails, since it may have changed
     /// what could not be written.
-    fn with_loaded<T>(&self, work: impl FnOnce(&mut Loaded) -> Result<T, Failure>) -> Result<T, Failure> {
+    fn with_loaded<T>(&self, work: impl FnOnce(&mut Book) -> Result<T, Failure>) -> Result<T, Failure> {
         let mut loaded = match self.loaded.take() {
             Some(loaded) => loaded,
             None => self.load()?,
@@ -282,26 +309,35 @@ impl Ledger {
         result
     }
 
-    fn load(&self) -> Result<Loaded, Failure> {
+    fn load(&self) -> Result<Book, Failure> {
         let sql = self.sql();
         for statement in storage::CREATE {
             sql.exec(statement, None)?;
         }
-        let counts: Vec<StoredCount> = sql.exec(storage::COUNT_STREAMS, None)?.to_array()?;
-        let mut streams = BTreeMap::new();
-        for count in counts {
-            let kind = StreamKind::from_wire(count.kind)
-                .ok_or_else(|| StorageError::Stream(format!("of kind {}", count.kind)))?;
-            streams.insert(kind.as_str(), count.streams);
+        let mut stored = self.stored_state()?;
+        if let Some(old) = stored.as_ref().filter(|stored| stored.schema == 1) {
+            stored = Some(self.migrate_from_1(old)?);
         }
-        let total = streams.values().fold(0u64, |sum, streams| sum.saturating_add(*streams));
-        let stored = self.stored_state()?;
-        let state = storage::load(stored.as_ref(), total, &self.config.resolver_id, now_ms())?;
+        let tallies: Vec<StoredTally> = sql.exec(storage::COUNT_STREAMS, None)?.to_array()?;
+        let mut book = Book::load(stored.as_ref(), &tallies, &self.config.resolver_id, now_ms())?;
+        book.status.dead_letters = self.inventory()?.counts;
         if stored.is_none() {
             // Stored at once, so that the time it starts at does not move before the first delta comes.
-            self.write(&BTreeMap::new(), &state)?;
+            self.write(&BTreeMap::new(), &book)?;
         }
-        Ok(Loaded { state, streams })
+        Ok(book)
+    }
+
+    fn migrate_from_1(&self, stored: &StoredState) -> Result<StoredState, Failure> {
+        let missing: Vec<StoredMissing> = self.sql().exec(migration::MISSING_1, None)?.to_array()?;
+        let missing = missing.iter().fold(0u64, |sum, row| sum.saturating_add(row.missing));
+        let migrated = migration::from_1(stored, missing, now_ms())?;
+        let [tables @ .., rows] = migration::TABLES_1;
+        let mut statements: Vec<Statement> = tables.into_iter().map(|text| (text, Vec::new())).collect();
+        statements.push((rows, vec![integer(migrated.floor_ms)?]));
+        statements.push(state_statement(migrated.state.clone()));
+        self.transaction(statements)?;
+        Ok(migrated.state)
     }
 
     fn stored_state(&self) -> Result<Option<StoredState>, Failure> {
@@ -324,8 +360,8 @@ impl Ledger {
         stored.iter().map(|row| storage::decode_row(row).map_err(Failure::from)).collect()
     }
 
-    fn write(&self, rows: &BTreeMap<StreamId, StreamRow>, state: &Snapshot) -> Result<(), Failure> {
-        let mut statements = vec![state_statement(state)];
+    fn write(&self, rows: &BTreeMap<StreamId, StreamRow>, book: &Book) -> Result<(), Failure> {
+        let mut statements = vec![state_statement(StoredState::seal(book))];
         if !rows.is_empty() {
             statements.push((storage::UPSERT_STREAMS, vec![SqlStorageValue::String(storage::encode_rows(rows))]));
         }
@@ -356,28 +392,13 @@ impl Ledger {
 /// A statement and its parameters.
 type Statement = (&'static str, Vec<SqlStorageValue>);
 
-fn state_statement(state: &Snapshot) -> Statement {
-    let StoredState { schema, checksum, bytes } = StoredState::seal(state);
+fn state_statement(StoredState { schema, checksum, bytes }: StoredState) -> Statement {
     let values = vec![
         SqlStorageValue::Integer(schema.into()),
         SqlStorageValue::Integer(checksum.into()),
         SqlStorageValue::Blob(bytes),
     ];
     (storage::UPSERT_STATE, values)
-}
-
-/// Adds what the Ledger has to say of itself to the state.
-fn apply_own(
-    state: &mut Snapshot,
-    now: u64,
-    add: impl FnOnce(&mut Delta) -> Result<(), self_metrics::NotRecorded>,
-) -> Result<(), Failure> {
-    let mut delta = Delta::new();
-    add(&mut delta).map_err(|error| Failure::Platform(error.to_string()))?;
-    if !delta.is_empty() {
-        let _applied = state.apply(&delta, now).map_err(|error| Failure::Platform(error.to_string()))?;
-    }
-    Ok(())
 }
 
 fn to_wire(verdicts: &[Verdict]) -> Vec<i32> {

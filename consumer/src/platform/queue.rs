@@ -3,11 +3,17 @@
 //! `worker`'s own message type knows no bytes and no attempts, so this reads the platform's objects (PLATFORM facts,
 //! Queues from Rust).
 
-use js_sys::{ArrayBuffer, JsString, Object, Reflect, Uint8Array};
+use js_sys::{Array, ArrayBuffer, JSON, JsString, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
-use worker::worker_sys::{Message, MessageBatch};
+use wasm_bindgen_futures::JsFuture;
+use worker::{
+    Env,
+    worker_sys::{Message, MessageBatch, Queue},
+};
 
+use super::runtime::within;
 use crate::{
+    limits::{MAX_JSON_BODY_BYTES, SEND_TIMEOUT},
     message::{MessageBody, QueueMessage},
     pipeline::MessageVerdict,
 };
@@ -41,7 +47,10 @@ fn read_body(body: &JsValue) -> MessageBody {
     } else if let Some(text) = body.dyn_ref::<JsString>() {
         MessageBody::Text(text.into())
     } else {
-        MessageBody::Other
+        match JSON::stringify(body).map(String::from) {
+            Ok(text) if text.len() <= MAX_JSON_BODY_BYTES => MessageBody::Json(text),
+            _ => MessageBody::Other,
+        }
     }
 }
 
@@ -51,13 +60,43 @@ fn read_body(body: &JsValue) -> MessageBody {
 /// What the platform throws.
 pub(crate) fn settle(handle: &Message, verdict: MessageVerdict) -> Result<(), JsValue> {
     match verdict {
-        MessageVerdict::Ack => handle.ack(),
+        MessageVerdict::Ack | MessageVerdict::Dead => handle.ack(),
         MessageVerdict::Retry(delay) => {
             let options = Object::new();
             let seconds = u32::try_from(delay.as_secs().max(1)).unwrap_or(u32::MAX);
             Reflect::set(&options, &"delaySeconds".into(), &seconds.into())?;
             handle.retry(options.into())
         }
+    }
+}
+
+/// Sends messages to the queue that is bound as `binding`, as one batch.
+///
+/// # Errors
+/// What the platform says, which names no content; or that it says nothing in time.
+pub(crate) async fn send(env: &Env, binding: &str, messages: &[MessageBody]) -> Result<(), String> {
+    let sent = async {
+        let queue: Queue = JsValue::from(env.queue(binding)?).unchecked_into();
+        let entries = Array::new();
+        for message in messages {
+            let (body, content_type): (JsValue, &str) = match message {
+                // A copy: the platform detaches what it sends.
+                MessageBody::Bytes(bytes) => (Uint8Array::from(bytes.as_slice()).into(), "bytes"),
+                MessageBody::Text(text) => (text.into(), "text"),
+                MessageBody::Json(text) => (JSON::parse(text)?, "json"),
+                MessageBody::Other => return Err(JsValue::from("a message without content")),
+            };
+            let entry = Object::new();
+            Reflect::set(&entry, &"body".into(), &body)?;
+            Reflect::set(&entry, &"contentType".into(), &content_type.into())?;
+            entries.push(&entry);
+        }
+        JsFuture::from(queue.send_batch(entries, JsValue::UNDEFINED)?).await
+    };
+    match within(SEND_TIMEOUT, sent).await {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(format!("{error:?}")),
+        None => Err(format!("no answer within {SEND_TIMEOUT:?}")),
     }
 }
 

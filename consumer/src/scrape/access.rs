@@ -38,6 +38,12 @@ pub fn access(config: &Config, authorization: Option<&str>) -> Access {
     }
 }
 
+/// The same for what changes something or shows what messages hold: `METRICS_TOKEN` alone. A client secret is not the
+/// operator's; it often stands in the code of a front end.
+pub fn operator_access(config: &Config, authorization: Option<&str>) -> Access {
+    access(&Config { client_secret: None, ..config.clone() }, authorization)
+}
+
 /// Compares digests, so that neither the place of a difference nor the length of the secret shows in the time taken.
 fn is_same(secret: &Secret, given: &str) -> bool {
     let digest = |text: &str| -> [u8; 32] { Sha256::digest(text.as_bytes()).into() };
@@ -73,6 +79,15 @@ mod tests {
             assert_eq!(access(&config, Some(header)), Access::Denied, "{header}");
         }
         assert_eq!(access(&config, None), Access::Denied);
+    }
+
+    #[test]
+    fn a_client_secret_reads_metrics_and_no_more() {
+        let both = config(&[("METRICS_TOKEN", "token"), ("CONFIDENCE_CLIENT_SECRET", "secret")]);
+        assert_eq!(operator_access(&both, Some("Bearer token")), Access::Granted);
+        assert_eq!(operator_access(&both, Some("ClientSecret secret")), Access::Denied);
+        let secret_alone = config(&[("CONFIDENCE_CLIENT_SECRET", "secret")]);
+        assert_eq!(operator_access(&secret_alone, Some("ClientSecret secret")), Access::Unconfigured);
     }
 
     #[test]

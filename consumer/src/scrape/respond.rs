@@ -23,11 +23,23 @@ impl Answer {
         let mut headers = vec![("Content-Type", "application/json"), ("Cache-Control", "no-store")];
         match status {
             401 => headers.push(("WWW-Authenticate", "Bearer")),
-            405 => headers.push(("Allow", "GET, HEAD")),
             503 => headers.push(("Retry-After", "5")),
             _ => {}
         }
         Self { status, headers, body: body.into_bytes() }
+    }
+
+    /// The error of a method that the path does not take.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let mut answer = Self::error(405, "METHOD_NOT_ALLOWED", &format!("use {allow}"));
+        answer.headers.push(("Allow", allow));
+        answer
+    }
+
+    /// A JSON answer.
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        let headers = vec![("Content-Type", "application/json"), ("Cache-Control", "no-store")];
+        Self { status, headers, body: body.to_string().into_bytes() }
     }
 
     fn exposition(format: TextFormat, text: Vec<u8>) -> Self {
@@ -43,11 +55,16 @@ impl Answer {
 /// The error of a request that goes no further, if it does not.
 pub fn refuse(method: &str, path: &str, access: Access) -> Option<Answer> {
     if path != "/metrics" {
-        return Some(Answer::error(404, "NOT_FOUND", "not found; this Worker serves GET /metrics"));
+        return Some(Answer::error(404, "NOT_FOUND", "not found; this Worker serves GET /metrics and /dead-letters"));
     }
     if method != "GET" && method != "HEAD" {
-        return Some(Answer::error(405, "METHOD_NOT_ALLOWED", "use GET or HEAD"));
+        return Some(Answer::method_not_allowed("GET, HEAD"));
     }
+    refuse_access(access)
+}
+
+/// The error of a caller who may not, unless he may.
+pub fn refuse_access(access: Access) -> Option<Answer> {
     match access {
         Access::Granted => None,
         Access::Denied => Some(Answer::error(

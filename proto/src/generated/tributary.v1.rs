@@ -22,6 +22,162 @@ pub struct IngestFlagLogsRequest {
     #[prost(bytes = "vec", tag = "2")]
     pub batch: ::prost::alloc::vec::Vec<u8>,
 }
+/// One message of the dead-letter queue, and one row of the Ledger's table `dead_letters`.
+///
+/// It is also what a redriven text message is sent back as: its queue message id is what it is counted once by, and a
+/// message that is sent again gets a new one, so the first one travels along. An Envelope never decodes as a
+/// DeadLetter, nor the other way round: fields 3 and 4 have other wire types there, and neither side takes them absent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeadLetter {
+    /// Format of this message. 1 today; a reader refuses what is above the highest that it knows, and 0.
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    /// Why, in one word of \[a-z0-9_\], at most 40 bytes: a label value.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Why, for a person, at most 500 bytes; without secrets and without content of the message.
+    #[prost(string, tag = "3")]
+    pub detail: ::prost::alloc::string::String,
+    /// The queue's id of the original message, 1 to 128 bytes.
+    #[prost(string, tag = "4")]
+    pub message_id: ::prost::alloc::string::String,
+    /// How often the original message was delivered.
+    #[prost(uint32, tag = "5")]
+    pub attempts: u32,
+    /// When the original message was sent, in milliseconds since the epoch.
+    #[prost(uint64, tag = "6")]
+    pub sent_ms: u64,
+    /// When it was given up, in milliseconds since the epoch.
+    #[prost(uint64, tag = "7")]
+    pub dead_ms: u64,
+    /// The original content, as it came. Absent: it was neither bytes nor text nor JSON, and cannot be put back.
+    #[prost(oneof = "dead_letter::Body", tags = "8, 9, 10")]
+    pub body: ::core::option::Option<dead_letter::Body>,
+}
+/// Nested message and enum types in `DeadLetter`.
+pub mod dead_letter {
+    /// The original content, as it came. Absent: it was neither bytes nor text nor JSON, and cannot be put back.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Body {
+        /// Sent with contentType "bytes".
+        #[prost(bytes, tag = "8")]
+        Bytes(::prost::alloc::vec::Vec<u8>),
+        /// A string, whichever way it was sent.
+        #[prost(string, tag = "9")]
+        Text(::prost::alloc::string::String),
+        /// Any other JSON value, as its text.
+        #[prost(string, tag = "10")]
+        Json(::prost::alloc::string::String),
+    }
+}
+/// A dead letter in the Ledger.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoredDeadLetter {
+    /// Its place in the order of arrival; never used twice, so that what was read is what is deleted.
+    #[prost(uint64, tag = "1")]
+    pub place: u64,
+    /// An encoded DeadLetter.
+    #[prost(bytes = "vec", tag = "2")]
+    pub letter: ::prost::alloc::vec::Vec<u8>,
+}
+/// Stores dead letters. Each is stored or not by itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreDeadLettersRequest {
+    /// Encoded DeadLetters.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub letters: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// What became of them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreDeadLettersResponse {
+    /// One for each letter of the request, in its order. False: the store is full.
+    #[prost(bool, repeated, tag = "1")]
+    pub stored: ::prost::alloc::vec::Vec<bool>,
+}
+/// Reads dead letters in the order of arrival.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadDeadLettersRequest {
+    /// Only letters behind this place.
+    #[prost(uint64, tag = "1")]
+    pub after: u64,
+    /// Only letters up to this place; 0: all.
+    #[prost(uint64, tag = "2")]
+    pub up_to: u64,
+    /// Only letters of this reason; empty: any.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// At most so many letters.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+/// A page of dead letters.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReadDeadLettersResponse {
+    /// In the order of arrival. Ends early, but not before one letter, where the next would make it too large.
+    #[prost(message, repeated, tag = "1")]
+    pub letters: ::prost::alloc::vec::Vec<StoredDeadLetter>,
+    /// The highest place there is now.
+    #[prost(uint64, tag = "2")]
+    pub last_place: u64,
+}
+/// Deletes dead letters.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeadLettersRequest {
+    /// The places to delete. Empty: as `reason` and `limit` say, oldest first.
+    #[prost(uint64, repeated, tag = "1")]
+    pub places: ::prost::alloc::vec::Vec<u64>,
+    /// Only letters of this reason.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// At most so many letters.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+    /// Why, for the counter.
+    #[prost(enumeration = "delete_dead_letters_request::Cause", tag = "4")]
+    pub cause: i32,
+}
+/// Nested message and enum types in `DeleteDeadLettersRequest`.
+pub mod delete_dead_letters_request {
+    /// Why letters are deleted.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Cause {
+        Unspecified = 0,
+        /// They are back in the queue.
+        Redriven = 1,
+        /// Somebody gave them up.
+        Discarded = 2,
+    }
+    impl Cause {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "CAUSE_UNSPECIFIED",
+                Self::Redriven => "CAUSE_REDRIVEN",
+                Self::Discarded => "CAUSE_DISCARDED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+                "CAUSE_REDRIVEN" => Some(Self::Redriven),
+                "CAUSE_DISCARDED" => Some(Self::Discarded),
+                _ => None,
+            }
+        }
+    }
+}
+/// What was deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeadLettersResponse {
+    /// How many.
+    #[prost(uint64, tag = "1")]
+    pub deleted: u64,
+}
 /// One delta record of one stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Envelope {
@@ -294,6 +450,10 @@ pub mod commit_request {
         pub window_end_ms: u64,
         #[prost(enumeration = "super::StreamKind", tag = "4")]
         pub kind: i32,
+        /// The resolver_id of the record's producer, to account for its records. Empty: not said, as by senders that are
+        /// older than the field, and by consumers for their own streams.
+        #[prost(string, tag = "5")]
+        pub resolver_id: ::prost::alloc::string::String,
     }
 }
 /// What became of a commit.
@@ -318,7 +478,9 @@ pub mod commit_response {
         Fresh = 1,
         /// In the state already.
         Duplicate = 2,
-        /// Its window ended before the horizon of what the Ledger remembers.
+        /// It cannot be told from a record of a stream that was forgotten: its stream is not known and its window ended
+        /// before the floor. Also a window that ends implausibly far in the future, or a record whose stream is known as
+        /// one of another kind. Not applied.
         Expired = 3,
     }
     impl Verdict {
@@ -346,7 +508,7 @@ pub mod commit_response {
         }
     }
 }
-/// The cumulative state as stored and as published. Stored rows carry a checksum beside these bytes.
+/// The cumulative state as published, and as stored inside a StoredLedger.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LedgerState {
     /// Schema of this message; a reader refuses what is above the highest that it knows, and 0.
@@ -363,6 +525,28 @@ pub struct LedgerState {
     pub last_applied_ms: u64,
     #[prost(message, optional, tag = "5")]
     pub metrics: ::core::option::Option<MetricSet>,
+}
+/// What the Ledger stores since schema 2 of its rows: the state, and what makes forgetting streams safe. Schema 1 stored
+/// a LedgerState alone. Stored rows carry a checksum beside these bytes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StoredLedger {
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<LedgerState>,
+    /// One for each kind of stream of which some were forgotten.
+    #[prost(message, repeated, tag = "2")]
+    pub floors: ::prost::alloc::vec::Vec<stored_ledger::Floor>,
+}
+/// Nested message and enum types in `StoredLedger`.
+pub mod stored_ledger {
+    /// A record of an unknown stream of this kind is refused where its window ended before the floor.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Floor {
+        #[prost(enumeration = "super::StreamKind", tag = "1")]
+        pub kind: i32,
+        /// In milliseconds since the epoch: after the latest window of every stream of this kind that was forgotten.
+        #[prost(uint64, tag = "2")]
+        pub floor_ms: u64,
+    }
 }
 /// Where a stream comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -19,7 +19,9 @@ use tributary_consumer::{
         flag_logs::MergedFlagLogs,
     },
     config::Config,
+    dead_letters::bury::{DeadLetterFailure, DeadLetterPort},
     ledger::{
+        book::Book,
         commit::{Commit, Decision, StreamRow, decide},
         storage,
     },
@@ -34,7 +36,7 @@ use tributary_proto::{
     flag_logs::WriteFlagLogsRequest,
     v1::{CommitRequest, CommitResponse, commit_response::Verdict},
 };
-use tributary_telemetry::{Delta, Snapshot, TextFormat, TextOptions, write_text};
+use tributary_telemetry::{Delta, TextFormat, TextOptions, write_text};
 
 use crate::{
     inputs::{BATCH, COALESCED, Inputs, NOW_MS, RESOLVER_ID, mean},
@@ -44,24 +46,24 @@ use crate::{
 
 /// The Ledger's core behind the pipeline: everything but SQLite and the runtime.
 pub(crate) struct CoreLedger {
-    pub(crate) state: RefCell<Snapshot>,
+    pub(crate) book: RefCell<Book>,
     rows: RefCell<BTreeMap<StreamId, StreamRow>>,
 }
 
 impl CoreLedger {
     /// A Ledger that remembers no stream.
-    pub(crate) fn new(state: Snapshot) -> Self {
-        Self { state: RefCell::new(state), rows: RefCell::default() }
+    pub(crate) fn new(book: Book) -> Self {
+        Self { book: RefCell::new(book), rows: RefCell::default() }
     }
 
     /// Commits, and makes what would be written.
     fn commit_core(&self, commit: &Commit) -> (Decision, Option<(storage::StoredState, String)>) {
         let mut rows = self.rows.borrow_mut();
-        let known = commit.streams().into_iter().filter_map(|id| rows.get(&id).map(|row| (id, row.clone()))).collect();
-        let mut state = self.state.borrow_mut();
-        let decision = decide(commit, known, &mut state, NOW_MS).unwrap();
+        let known = commit.streams().into_iter().filter_map(|id| rows.get(&id).map(|row| (id, row.clone())));
+        let mut book = self.book.borrow_mut();
+        let decision = decide(commit, &known.collect(), &mut book, NOW_MS).unwrap();
         let written = if let Decision::Apply { rows: changed, .. } = &decision {
-            let written = (storage::StoredState::seal(&state), storage::encode_rows(changed));
+            let written = (storage::StoredState::seal(&book), storage::encode_rows(changed));
             rows.extend(changed.iter().map(|(id, row)| (*id, row.clone())));
             Some(written)
         } else {
@@ -99,6 +101,23 @@ impl BackendPort for Bodies {
         self.bodies.borrow_mut().push(delivery_request(&self.config, route, destination, logs).body);
         DeliveryOutcome::Delivered
     }
+
+    fn now_ms(&self) -> u64 {
+        NOW_MS
+    }
+}
+
+/// A dead-letter queue that must not be needed.
+struct NoDead;
+
+impl DeadLetterPort for NoDead {
+    async fn send(&self, _letters: &[Vec<u8>]) -> Result<(), DeadLetterFailure> {
+        Err(DeadLetterFailure("the bench sends nothing bad".to_owned()))
+    }
+
+    async fn store(&self, _letter: Vec<u8>) -> Result<(), DeadLetterFailure> {
+        Err(DeadLetterFailure("the bench sends nothing bad".to_owned()))
+    }
 }
 
 /// Our whole path for one batch.
@@ -107,7 +126,7 @@ pub(crate) fn process_batch(messages: &[QueueMessage], ledger: &CoreLedger) -> V
     let backend = Bodies { config, bodies: RefCell::default() };
     let report = RefCell::new(SelfReport::new(StreamId([0xee; 16])));
     let surroundings = Surroundings { now_ms: NOW_MS, random: 0, resolver_id: RESOLVER_ID };
-    let result = finish(process(messages, ledger, &backend, &report, surroundings));
+    let result = finish(process(messages, ledger, &backend, &NoDead, &report, surroundings));
     assert!(result.verdicts.iter().all(|verdict| *verdict == MessageVerdict::Ack), "{:?}", result.events);
     backend.bodies.into_inner()
 }
@@ -189,12 +208,12 @@ fn merge_rows(table: &mut Table, inputs: &Inputs) {
 }
 
 /// The state that a Ledger, and the peer's KV, have after some time.
-fn grown_states(inputs: &Inputs) -> (TelemetrySnapshot, Snapshot) {
+fn grown_states(inputs: &Inputs) -> (TelemetrySnapshot, Book) {
     let mut peer = TelemetrySnapshot::default();
     inputs.peer.chunks(BATCH).for_each(|batch| drop(process_batch_of_peer(batch, &mut peer)));
-    let ledger = CoreLedger::new(storage::load(None, 0, RESOLVER_ID, NOW_MS).unwrap());
+    let ledger = CoreLedger::new(Book::new(RESOLVER_ID, NOW_MS).unwrap());
     process_batch(&inputs.coalesced, &ledger);
-    (peer, ledger.state.into_inner())
+    (peer, ledger.book.into_inner())
 }
 
 /// The peer adds one report to its snapshot and prints that. Ours decides for each of the 100 records whether it was
@@ -203,7 +222,7 @@ fn commit_row(table: &mut Table, inputs: &Inputs) {
     let (mut snapshot, state) = grown_states(inputs);
     let merged = aggregate_batch(inputs.peer[..BATCH].iter().map(|text| decode_peer(text)).collect());
     let batch: Vec<Decoded> = inputs.single.iter().map(decode_ours).collect();
-    let records = batch.iter().map(|decoded| decoded.record).collect();
+    let records = batch.iter().map(|decoded| decoded.record.clone()).collect();
     let (_, delta) = merge_ours(batch);
     let mut commit = Commit { records, delta };
     let ledger = CoreLedger::new(state);
@@ -251,7 +270,7 @@ fn row(work: &str, resolves: usize) -> String {
 fn body_rows(table: &mut Table, inputs: &Inputs) {
     let (_, body) = process_batch_of_peer(&inputs.peer[..BATCH], &mut TelemetrySnapshot::default());
     for (messages, resolves) in [(&inputs.single, 1), (&inputs.coalesced, COALESCED)] {
-        let ledger = CoreLedger::new(storage::load(None, 0, RESOLVER_ID, NOW_MS).unwrap());
+        let ledger = CoreLedger::new(Book::new(RESOLVER_ID, NOW_MS).unwrap());
         let bytes = process_batch(messages, &ledger).iter().map(Vec::len).sum::<usize>();
         let work = row("backend body", resolves).replace("per resolve", "per 100 resolves");
         table.sizes(&work, mean(body.len(), 1), mean(bytes, resolves));

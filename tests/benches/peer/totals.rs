@@ -12,7 +12,7 @@ use confidence_resolver::{
     },
     telemetry::{Telemetry, TelemetrySnapshot},
 };
-use tributary_consumer::ledger::storage;
+use tributary_consumer::ledger::book::Book;
 use tributary_proto::{
     Message as _,
     events::flag_assigned::AppliedFlag,
@@ -122,14 +122,14 @@ pub(crate) fn assert_both_sides_count_the_same(inputs: &Inputs) {
             peers.add(serde_json::from_str(&body).unwrap());
             batch.iter().for_each(|text| sent.add(serde_json::from_str(text).unwrap()));
         }
-        let ledger = CoreLedger::new(storage::load(None, 0, RESOLVER_ID, NOW_MS).unwrap());
+        let ledger = CoreLedger::new(Book::new(RESOLVER_ID, NOW_MS).unwrap());
         let mut ours = Learned::default();
         for body in process_batch(messages, &ledger) {
             ours.add(WriteFlagLogsRequest::decode(body.as_slice()).unwrap());
         }
         let resolves = u64::try_from(peer.len()).unwrap();
-        assert_eq!(Counted::of_ours(&ledger.state.borrow()).count, resolves);
-        assert_eq!(Counted::of_peer(&snapshot), Counted::of_ours(&ledger.state.borrow()));
+        assert_eq!(Counted::of_ours(&ledger.book.borrow().state).count, resolves);
+        assert_eq!(Counted::of_peer(&snapshot), Counted::of_ours(&ledger.book.borrow().state));
         assert_eq!(ours.assigned.len(), peer.len(), "every resolve assigns something");
         assert_eq!(ours.assignment_counts, sent.assignment_counts);
         for other in [&sent, &peers] {

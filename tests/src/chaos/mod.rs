@@ -66,6 +66,9 @@ pub struct Report {
     pub refused: u64,
     /// Messages that nobody can read.
     pub poison: u64,
+    /// Dead letters. A letter that was in the queue of dead letters when the runtime was killed is gone: that queue is in
+    /// memory here.
+    pub dead: u64,
     /// Records in the metrics.
     pub applied: u64,
     /// Records that are not, and assignments that the backend never saw.
@@ -93,6 +96,7 @@ impl fmt::Display for Report {
             ("crashes", self.crashes),
             ("refused", self.refused),
             ("poison", self.poison),
+            ("dead letters", self.dead),
             ("applied", self.applied),
             ("lost", self.lost),
             ("doubled", self.doubled),
@@ -192,6 +196,7 @@ pub fn run(seed: u64, duration: Duration, folder: &Path) -> Result<Report, Strin
         ..Report::default()
     };
     reckon(&mut report, &oracle, &metrics, &backend);
+    bury(&mut report, &oracle, &consumer.dead_letters("?limit=100")?);
     Ok(report)
 }
 
@@ -284,5 +289,19 @@ fn reckon(report: &mut Report, oracle: &Oracle, metrics: &Exposition, backend: &
     }
     if stats.rejected > 0 {
         report.differences.push(format!("the backend refused {} requests: {:?}", stats.rejected, stats.last_rejection));
+    }
+}
+
+/// Dead letters hold poison and nothing else.
+fn bury(report: &mut Report, oracle: &Oracle, list: &serde_json::Value) {
+    report.dead = list["count"].as_u64().unwrap_or_default();
+    if report.dead > report.poison || (report.crashes == 0 && report.dead < report.poison) {
+        report.differences.push(format!("{} dead letters of {} poisonous messages", report.dead, report.poison));
+    }
+    for letter in list["letters"].as_array().into_iter().flatten() {
+        let id = letter["message_id"].as_str().unwrap_or_default();
+        if !oracle.poison_ids().contains(id) {
+            report.differences.push(format!("a dead letter that is none: {letter}"));
+        }
     }
 }

@@ -10,8 +10,9 @@ use crate::consumer::{Delivery, QueueResult};
 const DUPLICATES_PERCENT: u64 = 15;
 /// Of a hundred acks, so many are lost on their way: the message comes again.
 const LOST_ACKS_PERCENT: u64 = 5;
-/// How often a message that nobody can read is delivered before the queue takes it away.
-const MAX_POISON_DELIVERIES: u32 = 5;
+/// Attempts that a message is delivered with at the most: fewer than the queue's own bound, past which a message dies.
+/// The real queue waits minutes between them, this one does not.
+const MAX_ATTEMPTS: u32 = 15;
 /// The longest that a message waits before it is delivered again. The real queue waits as long as it is told; here only
 /// the order matters.
 const MAX_WAIT_MS: u64 = 400;
@@ -22,8 +23,6 @@ pub struct Queued {
     /// What is delivered.
     pub delivery: Delivery,
     due: Instant,
-    /// Whether it is dead once it was delivered often enough, as the queue does with what nobody can read.
-    is_poison: bool,
 }
 
 /// Everything that is under way.
@@ -34,8 +33,6 @@ pub struct Queue {
     is_healed: bool,
     /// Messages that were sent twice, and messages that came again although they had been acked.
     pub duplicated: u64,
-    /// Ids of messages that nobody could read and that were never acked.
-    pub dead: Vec<String>,
 }
 
 /// What a producer sends.
@@ -57,14 +54,14 @@ impl Queue {
         if random.below(100) < DUPLICATES_PERCENT && !is_poison {
             let id = if is_resendable { format!("{}-resent", delivery.id) } else { delivery.id.clone() };
             self.duplicated += 1;
-            self.push(Delivery { id, ..delivery.clone() }, is_poison, random);
+            self.push(Delivery { id, ..delivery.clone() }, random);
         }
-        self.push(delivery, is_poison, random);
+        self.push(delivery, random);
     }
 
-    fn push(&mut self, delivery: Delivery, is_poison: bool, random: &mut DemoRandom) {
+    fn push(&mut self, delivery: Delivery, random: &mut DemoRandom) {
         let due = Instant::now() + Duration::from_millis(random.below(MAX_WAIT_MS));
-        self.waiting.push(Queued { delivery, due, is_poison });
+        self.waiting.push(Queued { delivery, due });
     }
 
     /// Takes a batch of up to `most` messages that are due, in any order.
@@ -102,11 +99,7 @@ impl Queue {
                 continue;
             }
             self.duplicated += u64::from(is_repeated);
-            if message.is_poison && message.delivery.attempts >= MAX_POISON_DELIVERIES {
-                self.dead.push(message.delivery.id);
-                continue;
-            }
-            message.delivery.attempts += 1;
+            message.delivery.attempts = (message.delivery.attempts + 1).min(MAX_ATTEMPTS);
             message.due = Instant::now() + Duration::from_millis(random.below(MAX_WAIT_MS));
             self.waiting.push(message);
         }

@@ -28,25 +28,25 @@ use tributary_tests::{
 };
 
 const MATCH: [(&str, &str); 2] = [("reason", "RESOLVE_REASON_MATCH"), ("resolver_id", "cf-resolver")];
-const LIMIT: Duration = Duration::from_secs(15);
+pub(crate) const LIMIT: Duration = Duration::from_secs(15);
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
-fn backend() -> Backend {
+pub(crate) fn backend() -> Backend {
     let expected = Expected { client_secret: Secret::new(CLIENT_SECRET), account_id: "acc".into() };
     Backend::start(0, expected, Box::new(|_| {})).unwrap()
 }
 
-fn start(folder: &TempDir, backend_url: &str) -> Consumer {
+pub(crate) fn start(folder: &TempDir, backend_url: &str) -> Consumer {
     let edge = format!("{backend_url}/v1/clientFlagLogs:write");
     let ingest = format!("{backend_url}/v1/flagLogs:ingest");
     let vars = [("CONFIDENCE_FLAG_LOGS_URL", edge.as_str()), ("CONFIDENCE_INGEST_URL", ingest.as_str())];
     Consumer::start(folder.path(), &vars).unwrap()
 }
 
-fn logs(resolves: u32) -> WriteFlagLogsRequest {
+pub(crate) fn logs(resolves: u32) -> WriteFlagLogsRequest {
     WriteFlagLogsRequest {
         telemetry_data: Some(TelemetryData {
             resolve_rate: vec![ResolveRate { count: resolves, reason: ResolveReason::Match.into() }],
@@ -57,7 +57,7 @@ fn logs(resolves: u32) -> WriteFlagLogsRequest {
 }
 
 /// A delivery of record `sequence` of stream `stream`, worth `resolves`.
-fn delivery(stream: u8, sequence: u64, resolves: u32) -> Delivery {
+pub(crate) fn delivery(stream: u8, sequence: u64, resolves: u32) -> Delivery {
     let now = now_ms();
     let envelope = Envelope {
         stream_id: StreamId([stream; 16]),
@@ -77,14 +77,22 @@ fn delivery(stream: u8, sequence: u64, resolves: u32) -> Delivery {
     }
 }
 
-fn expect_resolves(consumer: &Consumer, expected: f64) {
+pub(crate) fn expect_resolves(consumer: &Consumer, expected: f64) {
     eventually(LIMIT, "the published count", || match consumer.metrics()?.get("confidence_resolves_total", &MATCH) {
         count if count == expected => Ok(()),
         count => Err(format!("{count} instead of {expected}")),
     });
 }
 
-fn acked(result: &QueueResult) -> Vec<&str> {
+/// Waits until so many dead letters are in the store, and gives the list.
+pub(crate) fn expect_dead_letters(consumer: &Consumer, expected: u64) -> serde_json::Value {
+    eventually(LIMIT, "the dead letters", || match consumer.dead_letters("")? {
+        list if list["count"] == expected => Ok(list),
+        list => Err(format!("{list} instead of {expected}")),
+    })
+}
+
+pub(crate) fn acked(result: &QueueResult) -> Vec<&str> {
     let mut acked: Vec<_> = result.explicit_acks.iter().map(String::as_str).collect();
     acked.sort_unstable();
     acked
@@ -165,12 +173,20 @@ fn one_bad_message_does_not_hurt_its_batch() {
         delivery(1, 2, 6),
     ];
     let result = consumer.deliver(&batch).unwrap();
-    assert_eq!((result.outcome.as_str(), acked(&result)), ("ok", vec!["1-1", "1-2"]));
-    let mut retried: Vec<_> = result.retry_messages.iter().map(|retried| retried.msg_id.as_str()).collect();
-    retried.sort_unstable();
-    assert_eq!(retried, ["3-1", "bytes", "empty", "object", "text"]);
+    let all = vec!["1-1", "1-2", "3-1", "bytes", "empty", "object", "text"];
+    assert_eq!((result.outcome.as_str(), acked(&result)), ("ok", all));
+    assert_eq!(result.retry_messages.len(), 0);
     expect_resolves(&consumer, 11.0);
     assert_eq!(consumer.metrics().unwrap().sum("tributary_malformed_messages_total"), 5.0);
+    // Acked, because each is a dead letter now, with its content.
+    let letters = expect_dead_letters(&consumer, 5);
+    let mut ids: Vec<_> =
+        letters["letters"].as_array().unwrap().iter().map(|letter| letter["message_id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["3-1", "bytes", "empty", "object", "text"]);
+    assert!(!letters.to_string().contains("telemetryData"), "content is shown only where it is asked for");
+    let object = consumer.dead_letters("?body=1&reason=body_type").unwrap();
+    assert_eq!(object["letters"][0]["body"], r#"{"telemetryData":{}}"#);
 }
 
 #[test]

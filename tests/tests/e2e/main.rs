@@ -7,6 +7,7 @@
 //! | `pipeline` | N resolves in, exactly N on `/metrics`, every assignment at the backend, also across a restart |
 //! | `http` | bad requests get the right answer, count nothing and leave the isolate alive |
 //! | `consumer` | the consumer alone, handed batches that a queue would hand it on a bad day |
+//! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
 //! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
 //! | `parsers` | the reference parsers of both text formats read what we write |
 //!
@@ -16,6 +17,7 @@
 
 mod chaos;
 mod consumer;
+mod dead_letters;
 mod http;
 mod parsers;
 mod pipeline;

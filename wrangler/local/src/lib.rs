@@ -3,6 +3,7 @@
 //! [`installation`] is the way in: it puts the parts together and takes them apart again, for `make run` and for the
 //! end to end tests. The parts: [`demo_state`], [`state_file`] and [`cdn`] give a resolver state; [`backend`] stands
 //! for Confidence; [`config`] renders the Workers' configuration and [`workers`] runs them; [`traffic`] plays users.
+//! [`redrive`] is `make redrive`, for any installation.
 //!
 //! Everything listens on 127.0.0.1 and writes below one run folder.
 
@@ -17,6 +18,7 @@ pub mod options;
 mod probe;
 pub mod process;
 pub mod random;
+pub mod redrive;
 pub mod secrets;
 pub mod settings;
 pub mod state_file;

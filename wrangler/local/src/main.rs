@@ -1,4 +1,5 @@
-//! `make run`: starts the local installation, says where it is, and stops it with Ctrl-C.
+//! `make run`: starts the local installation, says where it is, and stops it with Ctrl-C. With the argument `redrive` it
+//! is `make redrive`.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tributary_local::installation::{LocalInstallation, Running};
 use tributary_local::options::StateSource;
 use tributary_local::random;
+use tributary_local::redrive::Redrive;
 use tributary_local::settings::Settings;
 use tributary_local::traffic::Traffic;
 
@@ -39,6 +41,10 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "redrive") {
+        print(Redrive::read(&environment)?.run()?.table().trim_end());
+        return Ok(());
+    }
     let settings = Settings::read(&environment)?;
     let is_stopped = Arc::<AtomicBool>::default();
     let is_hurried = Arc::<AtomicBool>::default();

@@ -1,0 +1,264 @@
+//! Versions that meet during a rolling deploy: an old producer or consumer with a new Ledger, and the reverse. The bytes
+//! are checked in (`golden/`), so that a change of the wire shows as a failure here before anybody deploys it;
+//! `BLESS=1` writes those of today's version, never those of older ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of a test"
+)]
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use prost::Message;
+use tributary_consumer::{
+    ledger::{
+        account::UNKNOWN,
+        book::Book,
+        commit::{Commit, Decision, Record, StreamKind, decide},
+        migration,
+        storage::{SCHEMA, StorageError, StoredState},
+    },
+    message::{MessageBody, QueueMessage, decode},
+    self_metrics,
+};
+use tributary_proto::{
+    envelope::{Envelope, StreamId},
+    v1::{self, CommitRequest, CommitResponse, commit_response::Verdict},
+};
+use tributary_telemetry::{Delta, FamilyDescriptor, LabelSet, MetricKind, Snapshot, Value};
+
+const NOW: u64 = 1_800_000_000_000;
+const FAMILY: FamilyDescriptor = FamilyDescriptor::from_static("deltas", "Deltas.", "", MetricKind::Counter);
+
+fn path(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// Bytes of an older version: only ever read.
+fn old(name: &str) -> Vec<u8> {
+    unhex(&fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}")))
+}
+
+/// Bytes of today's version, which must not change.
+fn today(name: &str, bytes: &[u8]) -> Vec<u8> {
+    if std::env::var_os("BLESS").is_some() {
+        let lines: Vec<String> =
+            bytes.chunks(48).map(|line| line.iter().map(|b| format!("{b:02x}")).collect()).collect();
+        fs::write(path(name), lines.join("\n") + "\n").unwrap();
+    }
+    let golden = old(name);
+    assert!(golden == bytes, "{name} is not what today's version writes");
+    golden
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+/// What a commit said before records named their producer, written down again on its own.
+#[derive(Clone, PartialEq, Message)]
+struct OldCommitRequest {
+    #[prost(message, repeated, tag = "1")]
+    records: Vec<OldRecord>,
+    #[prost(message, optional, tag = "2")]
+    delta: Option<v1::MetricSet>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OldRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    stream_id: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    sequence: u64,
+    #[prost(uint64, tag = "3")]
+    window_end_ms: u64,
+    #[prost(int32, tag = "4")]
+    kind: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OldCommitResponse {
+    #[prost(bool, tag = "1")]
+    applied: bool,
+    #[prost(int32, repeated, tag = "2")]
+    verdicts: Vec<i32>,
+}
+
+fn delta() -> Delta {
+    let mut delta = Delta::new();
+    delta.add_counter(&FAMILY, LabelSet::empty(), 7).unwrap();
+    delta
+}
+
+fn record(sequence: u64) -> Record {
+    Record {
+        stream_id: StreamId([0xab; 16]),
+        sequence,
+        window_end_ms: NOW - 1,
+        kind: StreamKind::Producer,
+        resolver_id: "eu".into(),
+    }
+}
+
+fn request() -> CommitRequest {
+    CommitRequest { records: vec![record(1).to_wire(), record(3).to_wire()], delta: Some(delta().to_wire()) }
+}
+
+fn counter(state: &Snapshot, family: &str, labels: &[(&str, &str)]) -> u64 {
+    let labels = LabelSet::from_pairs(labels.iter().copied()).unwrap();
+    match state.get(family, &labels).map(|series| series.value().clone()) {
+        Some(Value::Counter(count)) => count,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_commit_of_an_older_consumer_is_applied_and_accounted_for_as_unknown() {
+    let bytes = old("commit_request.1.hex");
+    let same = OldCommitRequest {
+        records: [1, 3]
+            .map(|sequence| OldRecord { stream_id: vec![0xab; 16], sequence, window_end_ms: NOW - 1, kind: 1 })
+            .into(),
+        delta: Some(delta().to_wire()),
+    };
+    assert_eq!(same.encode_to_vec(), bytes);
+    let commit = Commit::from_wire(CommitRequest::decode(bytes.as_slice()).unwrap()).unwrap();
+    let mut book = Book::new("eu", NOW).unwrap();
+    let decision = decide(&commit, &BTreeMap::new(), &mut book, NOW).unwrap();
+    let Decision::Apply { rows, .. } = decision else { panic!("{decision:?}") };
+    assert_eq!(counter(&book.state, "deltas", &[]), 7);
+    assert_eq!(counter(&book.state, self_metrics::RECORDS_SENT.name(), &[("resolver_id", UNKNOWN)]), 3);
+    assert_eq!(book.status.missing, BTreeMap::from([(UNKNOWN.to_owned(), 1)]));
+    // The same stream from a newer consumer stays in the account that it began in: no sum breaks.
+    let late = Commit { records: vec![record(2)], delta: delta() };
+    assert!(matches!(decide(&late, &rows, &mut book, NOW).unwrap(), Decision::Apply { .. }));
+    assert_eq!(counter(&book.state, self_metrics::RECORDS_APPLIED.name(), &[("resolver_id", UNKNOWN)]), 3);
+}
+
+#[test]
+fn an_older_ledger_reads_the_commit_of_a_newer_consumer() {
+    let bytes = today("commit_request.2.hex", &request().encode_to_vec());
+    let read = OldCommitRequest::decode(bytes.as_slice()).unwrap();
+    assert_eq!(read.records.iter().map(|record| (record.sequence, record.kind)).collect::<Vec<_>>(), [(1, 1), (3, 1)]);
+    assert_eq!(read.delta, Some(delta().to_wire()));
+}
+
+#[test]
+fn a_commit_of_a_yet_newer_consumer_is_read_without_what_is_not_known() {
+    let mut bytes = request().encode_to_vec();
+    bytes.extend([0xfa, 0x07, 0x02, 0x68, 0x69]); // field 127, bytes "hi"
+    assert_eq!(CommitRequest::decode(bytes.as_slice()).unwrap(), request());
+}
+
+#[test]
+fn answers_are_understood_both_ways() {
+    let verdicts = [Verdict::Fresh, Verdict::Duplicate, Verdict::Expired].map(i32::from).to_vec();
+    let response = CommitResponse { applied: false, verdicts };
+    let bytes = today("commit_response.hex", &response.encode_to_vec());
+    assert_eq!(OldCommitResponse::decode(bytes.as_slice()).unwrap().verdicts, [1, 2, 3]);
+    let mut newer = bytes;
+    newer.extend([0xfa, 0x07, 0x02, 0x68, 0x69]);
+    assert_eq!(CommitResponse::decode(newer.as_slice()).unwrap(), response);
+}
+
+fn state() -> Snapshot {
+    let mut state = Snapshot::new(NOW - 1_000);
+    let _applied = state.apply(&delta(), NOW).unwrap();
+    state
+}
+
+#[test]
+fn a_stored_state_of_schema_1_is_migrated_and_one_of_today_is_refused_by_nobody_but_older_versions() {
+    let bytes = old("state.1.hex");
+    assert_eq!(bytes, state().encode(), "what schema 1 stored is what is still published");
+    let stored = StoredState { schema: 1, checksum: crc32fast::hash(&bytes), bytes };
+    assert_eq!(stored.open().map(drop), Err(StorageError::Schema(1)), "never read as if it were today's");
+    let (read, _) = migration::from_1(&stored, 0, NOW).unwrap().state.open().unwrap();
+    assert_eq!(counter(&read, "deltas", &[]), 7);
+
+    let mut book = Book { state: state(), floors: Default::default(), status: Default::default() };
+    book.floors.forget(StreamKind::Legacy, NOW - 500);
+    let sealed = StoredState::seal(&book);
+    let golden = StoredState { bytes: today("state.2.hex", &sealed.bytes), ..sealed };
+    assert_eq!(golden.open(), Ok((book.state, book.floors)));
+    // The version of schema 1 compares this number with its own, stops and shows.
+    assert_eq!(golden.schema, 2);
+}
+
+#[test]
+fn a_state_of_a_newer_schema_stops_and_shows() {
+    let book = Book::new("eu", NOW).unwrap();
+    let newer = StoredState { schema: SCHEMA + 1, ..StoredState::seal(&book) };
+    assert_eq!(Book::load(Some(&newer), &[], "eu", NOW), Err(StorageError::Schema(SCHEMA + 1)));
+    assert_eq!(migration::from_1(&newer, 0, NOW), Err(StorageError::Schema(SCHEMA + 1)));
+}
+
+fn envelope() -> Envelope {
+    let logs = br#"{"telemetryData":{"resolveRate":[{"count":5,"reason":"RESOLVE_REASON_MATCH"}]}}"#;
+    Envelope {
+        stream_id: StreamId([0xab; 16]),
+        sequence: 3,
+        window_start_ms: NOW - 2_000,
+        window_end_ms: NOW - 1_000,
+        resolver_id: "eu".into(),
+        dimensions: BTreeMap::new(),
+        flag_logs: tributary_proto::envelope::decode_legacy(std::str::from_utf8(logs).unwrap())
+            .unwrap()
+            .encode_to_vec(),
+        dropped: vec![v1::Dropped { reason: v1::dropped::Reason::BufferFull.into(), assignments: 4 }],
+    }
+}
+
+fn message(bytes: Vec<u8>) -> QueueMessage {
+    QueueMessage { id: "id".into(), sent_ms: NOW, attempts: 1, body: MessageBody::Bytes(bytes) }
+}
+
+/// The envelope as the first version of its schema has it, written down again on its own.
+#[derive(Clone, PartialEq, Message)]
+struct OldEnvelope {
+    #[prost(uint32, tag = "1")]
+    format: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    stream_id: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    sequence: u64,
+    #[prost(uint64, tag = "4")]
+    window_start_ms: u64,
+    #[prost(uint64, tag = "5")]
+    window_end_ms: u64,
+    #[prost(message, optional, tag = "6")]
+    producer: Option<OldProducer>,
+    #[prost(bytes = "vec", tag = "7")]
+    flag_logs: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OldProducer {
+    #[prost(string, tag = "1")]
+    resolver_id: String,
+}
+
+#[test]
+fn envelopes_of_older_and_newer_producers_are_counted() {
+    let bytes = today("envelope.1.hex", &envelope().encode().unwrap());
+    let read = |bytes: Vec<u8>| decode(&message(bytes), "default").unwrap();
+    let decoded = read(bytes.clone());
+    assert_eq!((decoded.record.sequence, decoded.record.resolver_id.as_str(), decoded.dropped.len()), (3, "eu", 1));
+    // A newer producer: fields that are not known, in the envelope and in what it holds.
+    let mut newer = v1::Envelope::decode(bytes.as_slice()).unwrap();
+    newer.flag_logs.extend([0xfa, 0x07, 0x02, 0x68, 0x69]);
+    let mut newer = newer.encode_to_vec();
+    newer.extend([0xfa, 0x07, 0x02, 0x68, 0x69]);
+    assert_eq!(read(newer).record, decoded.record);
+    // An older producer, which does not know what came later.
+    let older = OldEnvelope::decode(bytes.as_slice()).unwrap();
+    assert_eq!(older.producer.as_ref().map(|producer| producer.resolver_id.as_str()), Some("eu"));
+    let decoded = read(older.encode_to_vec());
+    assert_eq!((decoded.record.sequence, decoded.dropped.len()), (3, 0));
+    // A format that must not be read as an older one is refused, and the message is kept as a dead letter.
+    let format_2 = OldEnvelope { format: 2, ..older }.encode_to_vec();
+    assert_eq!(decode(&message(format_2), "default").map(drop).unwrap_err().reason(), "format");
+}

@@ -1,0 +1,320 @@
+//! The services that a consumer calls: the Ledger on rows as SQLite would hold them, a backend, a dead-letter queue.
+//! Each call gives way before and after it has its effect, so that others run, or the caller dies, in between.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use serde_json::Value as Json;
+use tributary_consumer::{
+    backend::delivery::{DeliveryOutcome, Destination, Route},
+    dead_letters::bury::{DeadLetterFailure, DeadLetterPort},
+    ledger::{
+        book::{Book, ForgetReason},
+        commit::{Commit, Decision, decide},
+        floor::StreamBounds,
+        storage::{self, StoredState, StoredStream, StoredTally},
+    },
+    pipeline::{BackendPort, LedgerFailure, LedgerPort},
+    self_metrics,
+};
+use tributary_proto::{
+    Message as _,
+    flag_logs::WriteFlagLogsRequest,
+    v1::{CommitRequest, CommitResponse, commit_response::Verdict},
+};
+use tributary_telemetry::{LabelSet, Snapshot, Value};
+
+use crate::{chance::Chance, traffic::LEGACY_PRODUCER};
+
+/// Chance, clock and counts that all share.
+pub(crate) struct World {
+    pub(crate) chance: RefCell<Chance>,
+    pub(crate) now_ms: Cell<u64>,
+    /// No faults any more: the run comes to its end.
+    pub(crate) calm: Cell<bool>,
+    pub(crate) counts: RefCell<BTreeMap<&'static str, u64>>,
+}
+
+impl World {
+    pub(crate) fn count(&self, what: &'static str) {
+        *self.counts.borrow_mut().entry(what).or_default() += 1;
+    }
+
+    fn fault(&self, what: &'static str, per_mille: usize) -> bool {
+        let happens = !self.calm.get() && self.chance.borrow_mut().per_mille(per_mille);
+        if happens {
+            self.count(what);
+        }
+        happens
+    }
+}
+
+/// Gives way once.
+struct GiveWay(bool);
+
+impl Future for GiveWay {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+fn give_way() -> GiveWay {
+    GiveWay(false)
+}
+
+/// The Durable Object: rows that survive, and a book in memory that does not.
+#[derive(Default)]
+struct Object {
+    streams: BTreeMap<String, StoredStream>,
+    state: Option<StoredState>,
+    book: Option<Book>,
+    /// How often the delta of each pair was applied.
+    applied: HashMap<([u8; 16], u64), u64>,
+}
+
+impl Object {
+    fn book(&mut self, now_ms: u64) -> &mut Book {
+        let (streams, state) = (&self.streams, &mut self.state);
+        self.book.get_or_insert_with(|| {
+            let mut tallies: BTreeMap<(i32, &str), StoredTally> = BTreeMap::new();
+            for stored in streams.values() {
+                let (_, row) = storage::decode_row(stored).unwrap();
+                let StoredStream { kind, account, .. } = stored;
+                let none = || StoredTally { kind: *kind, account: account.clone(), streams: 0, missing: 0 };
+                let tally = tallies.entry((*kind, account)).or_insert_with(none);
+                tally.streams += 1;
+                tally.missing += row.progress.missing();
+            }
+            let tallies: Vec<_> = tallies.into_values().collect();
+            let book = Book::load(state.as_ref(), &tallies, LEGACY_PRODUCER, now_ms).unwrap();
+            state.get_or_insert_with(|| StoredState::seal(&book));
+            book
+        })
+    }
+
+    /// What the statement that writes rows does.
+    fn upsert(&mut self, parameter: &str) {
+        for row in serde_json::from_str::<Vec<[Json; 8]>>(parameter).unwrap() {
+            let [stream_id, kind, high_water, gaps, last_seen_ms, floor_ms, account, missing] = row;
+            let text = |value: &Json| value.as_str().unwrap().to_owned();
+            let stored = StoredStream {
+                stream_id: text(&stream_id),
+                kind: i32::try_from(kind.as_i64().unwrap()).unwrap(),
+                high_water: high_water.as_u64().unwrap(),
+                gaps: gaps.to_string(),
+                last_seen_ms: last_seen_ms.as_u64().unwrap(),
+                floor_ms: floor_ms.as_u64().unwrap(),
+                account: text(&account),
+            };
+            let (_, read) = storage::decode_row(&stored).unwrap();
+            assert_eq!(missing.as_u64().unwrap(), read.progress.missing(), "what loading would sum up");
+            self.streams.insert(stored.stream_id.clone(), stored);
+        }
+    }
+
+    /// `Err`: the transaction failed, and nothing is stored of it.
+    fn commit(&mut self, request: &[u8], now_ms: u64, fails: bool) -> Result<CommitResponse, LedgerFailure> {
+        let commit = Commit::from_wire(CommitRequest::decode(request).unwrap()).unwrap();
+        let ids: Vec<String> = serde_json::from_str(&storage::encode_ids(&commit.streams())).unwrap();
+        let known = ids.iter().filter_map(|id| self.streams.get(id)).map(|row| storage::decode_row(row).unwrap());
+        let known = known.collect();
+        let rows = match decide(&commit, &known, self.book(now_ms), now_ms).unwrap() {
+            Decision::Conflict { verdicts } => {
+                return Ok(CommitResponse { applied: false, verdicts: verdicts.into_iter().map(i32::from).collect() });
+            }
+            Decision::Apply { rows, .. } => rows,
+        };
+        if fails {
+            self.book = None;
+            return Err(LedgerFailure("the write failed".into()));
+        }
+        self.upsert(&storage::encode_rows(&rows));
+        self.state = self.book.as_ref().map(StoredState::seal);
+        for record in &commit.records {
+            *self.applied.entry((record.stream_id.0, record.sequence)).or_default() += 1;
+        }
+        let verdicts = vec![Verdict::Fresh.into(); commit.records.len()];
+        Ok(CommitResponse { applied: true, verdicts })
+    }
+
+    fn forget(&mut self, bounds: &StreamBounds, slice: usize, now_ms: u64) {
+        let Some((kind, surplus)) = self.book(now_ms).surplus(bounds) else { return };
+        let kind = i32::from(kind.to_wire());
+        let mut oldest: Vec<_> = self.streams.values().filter(|row| row.kind == kind).collect();
+        oldest.sort_by(|a, b| (a.last_seen_ms, &a.stream_id).cmp(&(b.last_seen_ms, &b.stream_id)));
+        let slice = slice.min(usize::try_from(surplus).unwrap());
+        let rows: BTreeMap<_, _> =
+            oldest.into_iter().take(slice).map(|row| storage::decode_row(row).unwrap()).collect();
+        self.book(now_ms).forget(&rows, ForgetReason::Bound, now_ms).unwrap();
+        for id in serde_json::from_str::<Vec<String>>(&storage::encode_ids(rows.keys())).unwrap() {
+            self.streams.remove(&id);
+        }
+        self.state = self.book.as_ref().map(StoredState::seal);
+    }
+}
+
+pub(crate) struct Ledger {
+    pub(crate) world: Rc<World>,
+    object: RefCell<Object>,
+}
+
+impl Ledger {
+    pub(crate) fn new(world: Rc<World>) -> Self {
+        Self { world, object: RefCell::default() }
+    }
+
+    /// Memory is lost; rows stay.
+    pub(crate) fn restart(&self) {
+        self.object.borrow_mut().book = None;
+    }
+
+    /// One alarm's slice of forgetting.
+    pub(crate) fn forget(&self, bounds: &StreamBounds, slice: usize) {
+        self.object.borrow_mut().forget(bounds, slice, self.world.now_ms.get());
+    }
+
+    pub(crate) fn applied(&self, stream_id: [u8; 16], sequence: u64) -> u64 {
+        self.object.borrow().applied.get(&(stream_id, sequence)).copied().unwrap_or(0)
+    }
+
+    /// Pairs whose delta was applied more than once, those of consumers included.
+    pub(crate) fn doubled(&self) -> usize {
+        self.object.borrow().applied.values().filter(|times| **times > 1).count()
+    }
+
+    pub(crate) fn streams(&self) -> usize {
+        self.object.borrow().streams.len()
+    }
+
+    /// The state with its readings, as published.
+    pub(crate) fn published(&self) -> Snapshot {
+        let now_ms = self.world.now_ms.get();
+        let mut object = self.object.borrow_mut();
+        let book = object.book(now_ms);
+        self_metrics::with_readings(&book.state, &book.status, now_ms).unwrap()
+    }
+
+    /// For every account sent = applied + missing + lost, as published.
+    pub(crate) fn check_accounts(&self) {
+        let state = self.published();
+        for account in self_metrics::accounts(&state) {
+            let value = |family: &str| number(&state, family, account);
+            let sent = value("tributary_records_sent");
+            let rest = ["tributary_records_applied", "tributary_records_missing", "tributary_lost_records"];
+            assert_eq!(sent, rest.into_iter().map(value).sum::<u64>(), "{account}");
+        }
+    }
+}
+
+/// A counter or gauge of a resolver; 0 where there is none.
+pub(crate) fn number(state: &Snapshot, family: &str, resolver_id: &str) -> u64 {
+    let labels = LabelSet::from_pairs([("resolver_id", resolver_id)]).unwrap();
+    match state.get(family, &labels).map(|series| series.value().clone()) {
+        Some(Value::Counter(count)) => count,
+        Some(Value::Gauge(gauge)) => match gauge.value() {
+            tributary_telemetry::Number::Unsigned(value) => value,
+            other => panic!("{other:?}"),
+        },
+        None => 0,
+        Some(other) => panic!("{other:?}"),
+    }
+}
+
+impl LedgerPort for Ledger {
+    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+        give_way().await;
+        if self.world.fault("commits refused", 10) {
+            return Err(LedgerFailure("overloaded".into()));
+        }
+        let fails = self.world.fault("writes failed", 5);
+        let response = self.object.borrow_mut().commit(&request.encode_to_vec(), self.world.now_ms.get(), fails)?;
+        give_way().await;
+        if self.world.fault("answers lost", 20) {
+            return Err(LedgerFailure("no answer".into()));
+        }
+        Ok(CommitResponse::decode(response.encode_to_vec().as_slice()).unwrap())
+    }
+}
+
+/// A backend that fails, and refuses for good what it bears a grudge against.
+pub(crate) struct Backend {
+    pub(crate) world: Rc<World>,
+    /// By index of the record.
+    pub(crate) seen: RefCell<Vec<bool>>,
+    pub(crate) grudges: RefCell<BTreeSet<usize>>,
+}
+
+impl Backend {
+    fn note(&self, indices: &[usize]) {
+        let mut seen = self.seen.borrow_mut();
+        for index in indices {
+            if seen.len() <= *index {
+                seen.resize(index + 1, false);
+            }
+            seen[*index] = true;
+        }
+    }
+}
+
+impl BackendPort for Backend {
+    async fn route(&self) -> Route {
+        give_way().await;
+        Route::new(&[1, 2], "account".into())
+    }
+
+    async fn deliver(&self, _route: &Route, _destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome {
+        give_way().await;
+        if self.world.fault("backend down", 60) {
+            return DeliveryOutcome::Unavailable { retry_after: None };
+        }
+        let indices: Vec<usize> = logs.flag_assigned.iter().map(|logs| logs.resolve_id.parse().unwrap()).collect();
+        if indices.iter().any(|index| self.grudges.borrow().contains(index)) {
+            self.world.count("refused");
+            return DeliveryOutcome::Refused { status: 422 };
+        }
+        self.note(&indices);
+        give_way().await;
+        if self.world.fault("backend answers lost", 20) {
+            return DeliveryOutcome::Unavailable { retry_after: None };
+        }
+        DeliveryOutcome::Delivered
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.world.now_ms.get()
+    }
+}
+
+/// The dead-letter queue.
+pub(crate) struct Dead {
+    pub(crate) world: Rc<World>,
+    /// Message ids of its letters.
+    pub(crate) letters: RefCell<BTreeSet<String>>,
+}
+
+impl DeadLetterPort for Dead {
+    async fn send(&self, letters: &[Vec<u8>]) -> Result<(), DeadLetterFailure> {
+        give_way().await;
+        if self.world.fault("dead letters refused", 50) {
+            return Err(DeadLetterFailure("down".into()));
+        }
+        for letter in letters {
+            let letter = tributary_proto::dead_letter::DeadLetter::decode(letter).unwrap();
+            self.letters.borrow_mut().insert(letter.message_id);
+        }
+        give_way().await;
+        Ok(())
+    }
+
+    async fn store(&self, _letter: Vec<u8>) -> Result<(), DeadLetterFailure> {
+        Err(DeadLetterFailure("nothing here is too large for a queue".into()))
+    }
+}

@@ -1,0 +1,166 @@
+//! The Ledger's statements in a real SQLite (Python's, which is always there): what they write is what is read back, a
+//! database of schema 1 becomes one of today's, and the choice of what to forget.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of a test"
+)]
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value as Json, json};
+use tributary_consumer::ledger::{
+    book::Book,
+    commit::{StreamKind, StreamRow},
+    migration::{self, StoredMissing},
+    storage::{self, StoredState, StoredStream, StoredTally},
+    stream::StreamProgress,
+};
+use tributary_proto::envelope::StreamId;
+use tributary_telemetry::Snapshot;
+
+/// Runs statements in an empty database, in one transaction, and returns the rows of each as objects.
+fn sqlite(statements: &[(&str, Json)]) -> Vec<Vec<Json>> {
+    let script = "import json, sqlite3, sys\n\
+        db = sqlite3.connect(':memory:', isolation_level=None)\n\
+        db.row_factory = sqlite3.Row\n\
+        db.execute('BEGIN')\n\
+        blob = lambda value: bytes(value['blob']) if isinstance(value, dict) else value\n\
+        plain = lambda value: {'blob': list(value)} if isinstance(value, bytes) else value\n\
+        for text, values in json.load(sys.stdin):\n\
+        \x20   rows = db.execute(text, [blob(value) for value in values]).fetchall()\n\
+        \x20   print(json.dumps([{key: plain(row[key]) for key in row.keys()} for row in rows]))\n\
+        db.execute('COMMIT')\n";
+    let mut python = Command::new("python3")
+        .args(["-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
+    python.stdin.take().unwrap().write_all(json!(statements).to_string().as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "a statement failed");
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn read<T: serde::de::DeserializeOwned>(rows: &[Json]) -> Vec<T> {
+    rows.iter().map(|row| serde_json::from_value(row.clone()).unwrap()).collect()
+}
+
+fn row(kind: StreamKind, sequences: &[u64], last_seen_ms: u64, account: &str) -> StreamRow {
+    let mut progress = StreamProgress::default();
+    for sequence in sequences {
+        progress.note(*sequence).unwrap();
+    }
+    StreamRow { kind, progress, last_seen_ms, floor_ms: 3, account: account.into() }
+}
+
+fn rows() -> BTreeMap<StreamId, StreamRow> {
+    BTreeMap::from([
+        (StreamId([0xab; 16]), row(StreamKind::Producer, &[2, 9, 5], 70, "eu")),
+        (StreamId([0x00; 16]), row(StreamKind::Producer, &[1, 2], 60, "\"us\" ' \\ ☃")),
+        (StreamId([0x01; 16]), row(StreamKind::Legacy, &[1], 50, "eu")),
+        (StreamId([0xff; 16]), row(StreamKind::Consumer, &[1], 40, "")),
+    ])
+}
+
+fn create() -> Vec<(&'static str, Json)> {
+    storage::CREATE.into_iter().map(|text| (text, json!([]))).collect()
+}
+
+#[test]
+fn rows_are_read_back_as_they_were_written_and_written_over() {
+    let rows = rows();
+    let first: BTreeMap<_, _> =
+        rows.iter().map(|(id, row)| (*id, StreamRow { last_seen_ms: 1, ..row.clone() })).collect();
+    let mut statements = create();
+    statements.push((storage::UPSERT_STREAMS, json!([storage::encode_rows(&first)])));
+    statements.push((storage::UPSERT_STREAMS, json!([storage::encode_rows(&rows)])));
+    statements.push((storage::SELECT_STREAMS, json!([storage::encode_ids(rows.keys())])));
+    statements.push((storage::SELECT_STREAMS, json!([storage::encode_ids([&StreamId([9; 16])])])));
+    statements.push((storage::COUNT_STREAMS, json!([])));
+    let results = sqlite(&statements);
+    let [.., all, none, tallies] = results.as_slice() else { panic!() };
+    let stored: Vec<StoredStream> = read(all);
+    let back: BTreeMap<_, _> = stored.iter().map(|row| storage::decode_row(row).unwrap()).collect();
+    assert_eq!(back, rows);
+    assert!(none.is_empty());
+    let mut tallies: Vec<StoredTally> = read(tallies);
+    tallies.sort_by_key(|tally| (tally.kind, tally.account.clone()));
+    let tally = |kind, account: &str, missing| StoredTally { kind, account: account.into(), streams: 1, missing };
+    assert_eq!(tallies, [tally(1, "\"us\" ' \\ ☃", 0), tally(1, "eu", 6), tally(2, "eu", 0), tally(3, "", 0)]);
+}
+
+#[test]
+fn the_longest_silent_of_one_kind_are_chosen_and_the_silent_of_all() {
+    let rows = rows();
+    let mut statements = create();
+    statements.push((storage::UPSERT_STREAMS, json!([storage::encode_rows(&rows)])));
+    statements.push((storage::SELECT_OLDEST_STREAMS, json!([1, 1])));
+    statements.push((storage::SELECT_SILENT_STREAMS, json!([60, 10])));
+    statements
+        .push((storage::DELETE_STREAMS, json!([storage::encode_ids([&StreamId([0; 16]), &StreamId([0xff; 16])])])));
+    statements.push((storage::SELECT_SILENT_STREAMS, json!([1_000, 10])));
+    let results = sqlite(&statements);
+    let [.., oldest, silent, _, left] = results.as_slice() else { panic!() };
+    let ids =
+        |rows: &[Json]| -> Vec<String> { read::<StoredStream>(rows).into_iter().map(|row| row.stream_id).collect() };
+    assert_eq!(ids(oldest), ["00".repeat(16)]);
+    assert_eq!(ids(silent), ["01".repeat(16), "ff".repeat(16)]);
+    assert_eq!(ids(left), ["01".repeat(16), "ab".repeat(16)]);
+}
+
+/// The tables as schema 1 made them.
+const SCHEMA_1: [&str; 2] = [
+    "CREATE TABLE streams (stream_id TEXT PRIMARY KEY, kind INTEGER NOT NULL, high_water INTEGER NOT NULL, \
+     gaps TEXT NOT NULL, last_seen_ms INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 0), schema INTEGER NOT NULL, checksum INTEGER NOT NULL, \
+     bytes BLOB NOT NULL)",
+];
+
+#[test]
+fn a_database_of_schema_1_goes_on_as_one_of_today() {
+    let now_ms = 1_800_000_000_000u64;
+    let bytes = Snapshot::new(1_000).encode();
+    let old = StoredState { schema: 1, checksum: crc32fast::hash(&bytes), bytes };
+    let id = "ab".repeat(16);
+    let mut begin: Vec<(&str, Json)> = SCHEMA_1.into_iter().map(|text| (text, json!([]))).collect();
+    let insert = "INSERT INTO streams VALUES (?, ?, ?, ?, ?)";
+    begin.push((insert, json!([id, 1, 9, "[[1,2],[4,4],[6,8]]", now_ms - 5])));
+    begin.push((insert, json!(["cd".repeat(16), 3, 4, "[]", now_ms - 5])));
+    // The tables are looked for first, as on every start.
+    begin.extend(create());
+    begin.push((migration::MISSING_1, json!([])));
+    let missing: Vec<StoredMissing> = read(sqlite(&begin).last().unwrap());
+    assert_eq!(missing, [StoredMissing { missing: 6 }]);
+    let migrated = migration::from_1(&old, 6, now_ms).unwrap();
+
+    let [tables @ .., last] = migration::TABLES_1;
+    begin.extend(tables.into_iter().map(|text| (text, json!([]))));
+    begin.push((last, json!([migrated.floor_ms])));
+    let StoredState { schema, checksum, bytes } = &migrated.state;
+    begin.push((storage::UPSERT_STATE, json!([schema, checksum, {"blob": bytes}])));
+    begin.push((storage::COUNT_STREAMS, json!([])));
+    begin.push((storage::SELECT_STREAMS, json!([storage::encode_ids([&StreamId([0xab; 16])])])));
+    begin.push((storage::SELECT_STATE, json!([])));
+    let written = BTreeMap::from([(StreamId([1; 16]), row(StreamKind::Legacy, &[1], 50, "eu"))]);
+    begin.push((storage::UPSERT_STREAMS, json!([storage::encode_rows(&written)])));
+    let results = sqlite(&begin);
+    let [.., tallies, streams, state, _] = results.as_slice() else { panic!() };
+
+    let stored: Vec<StoredStream> = read(streams);
+    let (_, row) = storage::decode_row(&stored[0]).unwrap();
+    assert_eq!((row.account.as_str(), row.floor_ms, row.progress.missing()), ("unknown", migrated.floor_ms, 6));
+    let bytes: Vec<u8> = serde_json::from_value(state[0]["bytes"]["blob"].clone()).unwrap();
+    let read_back = StoredState { bytes, ..migrated.state.clone() };
+    let book = Book::load(Some(&read_back), &read::<StoredTally>(tallies), "eu", now_ms).unwrap();
+    assert_eq!(book.status.missing, BTreeMap::from([("unknown".to_owned(), 6)]));
+    assert_eq!(book.status.streams, BTreeMap::from([("producer", 1), ("consumer", 1)]));
+    assert_eq!(book.state.start_time_ms(), 1_000);
+}
