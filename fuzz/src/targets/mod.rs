@@ -1,0 +1,51 @@
+//! The targets, one module each. Every one is a function of any bytes that panics where a property does not hold.
+
+pub mod apply;
+pub mod envelope;
+pub mod ledger;
+pub mod legacy_json;
+pub mod resolve;
+pub mod scrape;
+pub mod snapshot;
+pub mod state;
+pub mod telemetry;
+pub mod text;
+
+use tributary_consumer::{
+    backend::flag_logs::MergedFlagLogs,
+    message::{Decoded, Telemetry},
+    self_metrics::delta_of,
+};
+use tributary_proto::{Message as _, flag_logs::WriteFlagLogsRequest};
+use tributary_telemetry::Snapshot;
+
+/// The time of every check that needs one, in milliseconds since the epoch.
+const NOW_MS: u64 = 1_800_000_000_000;
+
+/// What a message goes through after it was decoded: into the metrics, and merged with itself for the backend.
+fn consume(decoded: Decoded) {
+    if let Ok(delta) = delta_of(&[&decoded], NOW_MS) {
+        let mut state = Snapshot::new(NOW_MS);
+        if state.apply(&delta, NOW_MS).is_ok() {
+            text::check_text(&state, 3);
+        }
+    }
+    let assigned = decoded.logs.flag_assigned.len();
+    let mut merged = MergedFlagLogs::default();
+    for _ in 0..2 {
+        merged.add_logs(decoded.logs.clone());
+        if let Telemetry::Read { identity, delta, .. } = &decoded.telemetry
+            && merged.add_telemetry(identity, delta).is_err()
+        {
+            return;
+        }
+    }
+    let requests = merged.into_requests();
+    let sent: usize = requests.iter().map(|request| request.flag_assigned.len()).sum();
+    assert_eq!(sent, 2 * assigned, "assignments are concatenated, none is lost or merged");
+    for request in requests {
+        let bytes = request.encode_to_vec();
+        let read = WriteFlagLogsRequest::decode(bytes.as_slice()).expect("what goes to the backend decodes");
+        assert_eq!(read.encode_to_vec(), bytes);
+    }
+}

@@ -1,0 +1,25 @@
+//! The resolver state in KV.
+//!
+//! Input: the bytes that the Confidence CDN would serve.
+
+use tributary_producer::state::{Fetched, StateCache, parse};
+
+/// Any bytes parse or are refused, and a cache that holds a state keeps it.
+///
+/// # Panics
+/// Where a property does not hold.
+pub fn run(data: &[u8]) {
+    match parse(data) {
+        Ok(state) => assert!(!state.secrets.is_empty(), "a state without clients"),
+        Err(error) => {
+            let mut cache = StateCache::default();
+            let good = crate::fixture::state_bytes();
+            let loaded =
+                cache.finish(1, Ok(Some(Fetched { bytes: good, metadata: None }))).expect("the fixture parses");
+            let refused = cache.finish(2, Ok(Some(Fetched { bytes: data.to_vec(), metadata: None })));
+            assert_eq!(refused.err(), Some(error));
+            let kept = cache.current().expect("a refresh that failed takes nothing away");
+            assert_eq!(kept.etag, loaded.etag);
+        }
+    }
+}
