@@ -405,15 +405,20 @@ pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(
     Ok(())
 }
 
-fn labels(pairs: &[(&str, &str)]) -> Result<LabelSet, NotRecorded> {
+pub(crate) fn labels(pairs: &[(&str, &str)]) -> Result<LabelSet, NotRecorded> {
     LabelSet::from_pairs(pairs.iter().copied()).map_err(NotRecorded::new)
 }
 
-fn add(delta: &mut Delta, family: &FamilyDescriptor, pairs: &[(&str, &str)], count: u64) -> Result<(), NotRecorded> {
+pub(crate) fn add(
+    delta: &mut Delta,
+    family: &FamilyDescriptor,
+    pairs: &[(&str, &str)],
+    count: u64,
+) -> Result<(), NotRecorded> {
     delta.add_counter(family, labels(pairs)?, count).map_err(|error: DeltaError| NotRecorded::new(error))
 }
 
-fn set(
+pub(crate) fn set(
     delta: &mut Delta,
     family: &FamilyDescriptor,
     pairs: &[(&str, &str)],

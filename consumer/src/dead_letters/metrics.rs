@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use tributary_telemetry::{Delta, FamilyDescriptor, Gauge, LabelSet, MetricKind, Number, Snapshot, Zero};
+use tributary_telemetry::{Delta, FamilyDescriptor, MetricKind, Number, Snapshot, Zero};
 
 use super::{
     bury::Burial,
     letter::{REASONS, label_of},
 };
-use crate::self_metrics::{MESSAGES, NotRecorded};
+use crate::self_metrics::{MESSAGES, NotRecorded, add, labels, set};
 
 /// What became of letters on their way to the dead-letter queue.
 pub const SENDS: FamilyDescriptor = FamilyDescriptor::from_static(
@@ -112,9 +112,9 @@ pub fn readings(delta: &mut Delta, counts: &Counts, now_ms: u64) -> Result<(), N
         bytes = bytes.saturating_add(count.bytes);
     }
     for (reason, letters) in by_label {
-        set(delta, &LETTERS, &[("reason", reason)], letters, now_ms)?;
+        set(delta, &LETTERS, &[("reason", reason)], Number::Unsigned(letters), now_ms)?;
     }
-    set(delta, &LETTERS_BYTES, &[], bytes, now_ms)
+    set(delta, &LETTERS_BYTES, &[], Number::Unsigned(bytes), now_ms)
 }
 
 /// Makes a new state show at 0 what is known to come.
@@ -127,25 +127,6 @@ pub fn declare(state: &mut Snapshot) -> Result<(), NotRecorded> {
         let _declared = state.declare(&CHANGES, labels(&[("change", change.as_str())])?, Zero::Counter);
     }
     Ok(())
-}
-
-fn labels(pairs: &[(&str, &str)]) -> Result<LabelSet, NotRecorded> {
-    LabelSet::from_pairs(pairs.iter().copied()).map_err(NotRecorded::new)
-}
-
-fn add(delta: &mut Delta, family: &FamilyDescriptor, pairs: &[(&str, &str)], count: u64) -> Result<(), NotRecorded> {
-    delta.add_counter(family, labels(pairs)?, count).map_err(NotRecorded::new)
-}
-
-fn set(
-    delta: &mut Delta,
-    family: &FamilyDescriptor,
-    pairs: &[(&str, &str)],
-    value: u64,
-    now_ms: u64,
-) -> Result<(), NotRecorded> {
-    let gauge = Gauge::new(Number::Unsigned(value), now_ms).map_err(NotRecorded::new)?;
-    delta.set_gauge(family, labels(pairs)?, gauge).map_err(NotRecorded::new)
 }
 
 #[cfg(test)]
