@@ -61,6 +61,7 @@ mod gauge;
 mod histogram;
 mod label;
 pub mod limits;
+mod reserve;
 mod snapshot;
 mod text;
 mod value;

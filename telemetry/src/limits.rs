@@ -4,13 +4,25 @@
 
 /// The most series of a [`Snapshot`](crate::Snapshot), over all families.
 ///
-/// A Ledger's Durable Object has 128 MB. A histogram series of the latency layout takes about 1.5 kB in memory and
-/// 15 kB as text, so 10,000 of them stay below 15 MB in memory; realistic states are far from all histograms.
+/// A series of a few labels takes some hundred bytes in memory and as text; what many labels or buckets add to that is
+/// bounded by [`MAX_SNAPSHOT_BYTES`].
 pub const MAX_SERIES: usize = 10_000;
 
 /// The most series of one family of a [`Snapshot`](crate::Snapshot), so that one exploding label cannot use up
 /// [`MAX_SERIES`] for all others.
 pub const MAX_SERIES_PER_FAMILY: usize = 1_000;
+
+/// The most bytes that a [`Snapshot`](crate::Snapshot) may come to when it is encoded, whatever its totals become: with
+/// every number at its widest.
+///
+/// A Ledger stores its state as one value of a row, of which SQLite in a Durable Object takes 2 MB (Durable Objects ›
+/// Platform › Limits); what stands beside it there is some hundred bytes. A counter with the label of a short
+/// `resolver_id` takes 60 bytes, a latency histogram 1.7 kB.
+pub const MAX_SNAPSHOT_BYTES: usize = 1_500_000;
+
+/// The most of [`MAX_SNAPSHOT_BYTES`] that one family may take, so that long labels of one (their text comes from SDKs)
+/// leave room to all others. It holds 300 latency histograms, or 1,000 counters with 450 bytes of labels.
+pub const MAX_FAMILY_BYTES: usize = 512 << 10;
 
 /// The most labels of one series.
 pub const MAX_LABELS: usize = 32;

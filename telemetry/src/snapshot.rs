@@ -5,7 +5,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 use crate::{
     Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, MetricKind, Value,
     family::clashes,
-    limits::{MAX_SERIES, MAX_SERIES_PER_FAMILY},
+    limits::{MAX_FAMILY_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES},
+    reserve::{SNAPSHOT_BYTES, family_bytes, series_bytes},
 };
 
 /// One series of a [`Snapshot`].
@@ -32,11 +33,26 @@ impl Series {
 /// One family of a [`Snapshot`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricFamily {
-    pub(crate) descriptor: FamilyDescriptor,
-    pub(crate) series: BTreeMap<LabelSet, Series>,
+    descriptor: FamilyDescriptor,
+    series: BTreeMap<LabelSet, Series>,
+    /// What the family and its series take at most when they are written. Follows from the other fields.
+    reserved_bytes: usize,
 }
 
 impl MetricFamily {
+    pub(crate) fn new(descriptor: &FamilyDescriptor) -> Self {
+        let reserved_bytes = family_bytes(descriptor);
+        Self { descriptor: descriptor.clone(), series: BTreeMap::new(), reserved_bytes }
+    }
+
+    /// Puts a series in its place. One that is there keeps its kind and bounds, hence what it takes.
+    pub(crate) fn insert(&mut self, labels: LabelSet, series: Series) {
+        let bytes = series_bytes(&labels, &series.value);
+        if self.series.insert(labels, series).is_none() {
+            self.reserved_bytes = self.reserved_bytes.saturating_add(bytes);
+        }
+    }
+
     /// Name, help, unit and kind.
     #[must_use]
     pub const fn descriptor(&self) -> &FamilyDescriptor {
@@ -55,7 +71,8 @@ impl MetricFamily {
 pub struct Applied {
     /// Series that were not there before.
     pub series_added: u64,
-    /// New series that the bounds on series kept out ([`MAX_SERIES`], [`MAX_SERIES_PER_FAMILY`]).
+    /// New series that the bounds kept out: on their number ([`MAX_SERIES`], [`MAX_SERIES_PER_FAMILY`]) or on the bytes
+    /// that they can come to ([`MAX_SNAPSHOT_BYTES`], [`MAX_FAMILY_BYTES`]).
     pub series_refused: u64,
     /// Series that contradict what is there: a family with another kind or with a clashing name, a histogram with
     /// other bounds or another kind of sum.
@@ -107,8 +124,8 @@ impl Zero {
 
 /// The cumulative state: the sum of all deltas that were applied, in any order.
 ///
-/// Counters and histograms never go down. At the bounds on series those that exist keep growing, new ones are refused
-/// and counted.
+/// Counters and histograms never go down. At the bounds on series and bytes those that exist keep growing, new ones are
+/// refused and counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     pub(crate) version: u64,
@@ -159,6 +176,12 @@ impl Snapshot {
         self.families.values().map(|family| family.series.len()).sum()
     }
 
+    /// The most bytes that [`Snapshot::encode`] can come to with the series that there are, whatever their totals.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> usize {
+        self.families.values().fold(SNAPSHOT_BYTES, |sum, family| sum.saturating_add(family.reserved_bytes))
+    }
+
     /// Makes a series exist before it has a value. One that exists is left alone.
     ///
     /// The series starts with the state itself: it was 0 all that time. The version does not move.
@@ -205,12 +228,9 @@ impl Snapshot {
     /// Installs what a [`Plan`] found good. Cannot fail.
     fn install(&mut self, additions: Vec<Addition<'_>>) {
         for Addition { descriptor, labels, series } in additions {
-            let family = self
-                .families
-                .entry(descriptor.key())
-                .or_insert_with(|| MetricFamily { descriptor: descriptor.clone(), series: BTreeMap::new() });
+            let family = self.families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor));
             family.descriptor.unify(descriptor);
-            family.series.insert(labels.clone(), series);
+            family.insert(labels.clone(), series);
         }
     }
 }
@@ -226,18 +246,60 @@ struct Addition<'a> {
 struct Plan<'s, 'a> {
     state: &'s Snapshot,
     additions: Vec<Addition<'a>>,
-    /// Families that the plan adds, with how many series.
+    /// Families that the plan adds.
     new_families: BTreeMap<&'a str, MetricKind>,
-    /// Series that the plan adds, by family.
-    new_series: BTreeMap<&'a str, usize>,
-    /// All series, with those of the plan.
-    series_total: usize,
+    /// What the plan adds to each family.
+    new_series: BTreeMap<&'a str, Room>,
+    /// All that there is, with what the plan adds.
+    total: Room,
+}
+
+/// What series take of the bounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    series: usize,
+    bytes: usize,
+}
+
+impl Room {
+    const fn and(self, series: usize, bytes: usize) -> Self {
+        Self { series: self.series.saturating_add(series), bytes: self.bytes.saturating_add(bytes) }
+    }
+
+    const fn is_within(self, most_series: usize, most_bytes: usize) -> bool {
+        self.series <= most_series && self.bytes <= most_bytes
+    }
 }
 
 impl<'s, 'a> Plan<'s, 'a> {
     fn new(state: &'s Snapshot) -> Self {
         let (additions, new_families, new_series) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { state, additions, new_families, new_series, series_total: state.series_count() }
+        let total = Room { series: state.series_count(), bytes: state.reserved_bytes() };
+        Self { state, additions, new_families, new_series, total }
+    }
+
+    /// Takes room for a new series, where there is any.
+    fn take_room(&mut self, descriptor: &'a FamilyDescriptor, labels: &LabelSet, value: &Value) -> bool {
+        let name = descriptor.name();
+        let family = self.state.families.get(name);
+        let planned = self.new_series.get(name).copied().unwrap_or_default();
+        let mut bytes = series_bytes(labels, value);
+        if family.is_none() && planned.series == 0 {
+            bytes = bytes.saturating_add(family_bytes(descriptor));
+        }
+        let planned = planned.and(1, bytes);
+        let in_family = family.map_or(planned, |family| planned.and(family.series.len(), family.reserved_bytes));
+        let total = self.total.and(1, bytes);
+        let has_room = in_family.is_within(MAX_SERIES_PER_FAMILY, MAX_FAMILY_BYTES)
+            && total.is_within(MAX_SERIES, MAX_SNAPSHOT_BYTES);
+        if has_room {
+            self.total = total;
+            self.new_series.insert(name, planned);
+            if family.is_none() {
+                self.new_families.insert(name, descriptor.kind());
+            }
+        }
+        has_room
     }
 
     /// The kind of a family that exists or is planned.
@@ -275,16 +337,9 @@ impl<'s, 'a> Plan<'s, 'a> {
                 Err(error) => return Err(error),
             },
             None => {
-                let planned = self.new_series.get(name).copied().unwrap_or(0);
-                let in_family = family.map_or(0, |family| family.series.len()).saturating_add(planned);
-                if self.series_total >= MAX_SERIES || in_family >= MAX_SERIES_PER_FAMILY {
+                if !self.take_room(descriptor, labels, value) {
                     applied.series_refused = applied.series_refused.saturating_add(1);
                     return Ok(());
-                }
-                self.series_total = self.series_total.saturating_add(1);
-                self.new_series.insert(name, planned.saturating_add(1));
-                if family.is_none() {
-                    self.new_families.insert(name, descriptor.kind());
                 }
                 applied.series_added = applied.series_added.saturating_add(1);
                 Series { start_time_ms, value: value.clone() }

@@ -147,10 +147,8 @@ impl Snapshot {
             if series_start_ms < start_time_ms {
                 return Err(DecodeError::StartTime);
             }
-            let family = families
-                .entry(descriptor.key())
-                .or_insert_with(|| MetricFamily { descriptor: descriptor.clone(), series: BTreeMap::new() });
-            family.series.insert(labels, Series { start_time_ms: series_start_ms, value });
+            let family = families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor));
+            family.insert(labels, Series { start_time_ms: series_start_ms, value });
             Ok(())
         })?;
         Ok(Self { version, start_time_ms, last_applied_ms, families })

@@ -11,7 +11,7 @@ use tributary_telemetry::{
     MetricKind, Number, Snapshot, Value, Zero,
     arbitrary::{COUNTER, DECIMAL, GAUGE, bounds, delta, gauge, histogram, telemetry_delta},
     confidence::{TelemetryDelta, declare_resolver},
-    limits::{MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_UNKNOWN_REASONS},
+    limits::{MAX_FAMILY_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES, MAX_UNKNOWN_REASONS},
 };
 
 fn merged(parts: &[&Delta]) -> Delta {
@@ -120,6 +120,7 @@ proptest! {
         let mut state = Snapshot::new(start_ms);
         for delta in &deltas { apply(&mut state, delta, 2_000); }
         let bytes = state.encode();
+        prop_assert!(bytes.len() <= state.reserved_bytes());
         let read = Snapshot::decode(&bytes).unwrap();
         prop_assert_eq!(&read, &state);
         prop_assert_eq!(read.encode(), bytes);
@@ -289,6 +290,59 @@ fn series_at_the_bound_keep_growing_and_new_ones_are_refused_and_counted() {
     assert_eq!(grown.value(), &Value::Counter(2));
     assert_eq!(declare_resolver(&mut state, "r").unwrap().series_refused, 14);
     assert_eq!(Snapshot::decode(&state.encode()).unwrap(), state);
+}
+
+/// A series of about 2 kB.
+fn wide(family: &str, series: std::ops::Range<usize>) -> Delta {
+    let family = FamilyDescriptor::new(family.to_owned(), "", "", MetricKind::Counter).unwrap();
+    let mut delta = Delta::new();
+    for number in series {
+        let labels =
+            LabelSet::from_pairs([("number", format!("{number:01000}")), ("wide", "x".repeat(1_000))]).unwrap();
+        delta.add_counter(&family, labels, 1).unwrap();
+    }
+    delta
+}
+
+#[test]
+fn bytes_at_the_bound_refuse_what_is_new_and_keep_what_is_there_whatever_it_becomes() {
+    let mut state = Snapshot::new(1);
+    let first = state.apply(&wide("f0", 0..400), 2).unwrap();
+    assert_eq!(first.series_added + first.series_refused, 400);
+    assert!((250..262).contains(&first.series_added), "512 KiB in pieces of 2 kB: {first:?}");
+    assert!(state.reserved_bytes() < MAX_FAMILY_BYTES + 100);
+    let small = state.apply(&numbered("f1", 0..100), 2).unwrap();
+    assert_eq!((small.series_added, small.series_refused), (100, 0), "one family leaves room to the others");
+    for family in 2..9 {
+        let _applied = state.apply(&wide(&format!("f{family}"), 0..400), 2).unwrap();
+    }
+    assert!((MAX_SNAPSHOT_BYTES - 4_000..=MAX_SNAPSHOT_BYTES).contains(&state.reserved_bytes()));
+
+    let there: Vec<String> = state.families().map(|family| family.descriptor().name().to_owned()).collect();
+    let before = state.series_count();
+    for family in &there {
+        let known: Vec<_> = state
+            .families()
+            .find(|known| known.descriptor().name() == family)
+            .unwrap()
+            .series()
+            .map(|(labels, _)| labels.clone())
+            .collect();
+        let mut grown = Delta::new();
+        let family =
+            FamilyDescriptor::new(family.clone(), "h".repeat(1_024), "u".repeat(200), MetricKind::Counter).unwrap();
+        for labels in known {
+            grown.add_counter(&family, labels, u64::MAX - 1).unwrap();
+        }
+        apply(&mut state, &grown, u64::MAX);
+    }
+    assert_eq!(state.series_count(), before);
+    assert!(
+        state.families().all(|family| family.series().all(|(_, series)| series.value() == &Value::Counter(u64::MAX)))
+    );
+    let bytes = state.encode();
+    assert!(bytes.len() <= MAX_SNAPSHOT_BYTES, "{}", bytes.len());
+    assert_eq!(Snapshot::decode(&bytes).unwrap(), state, "what is reserved reads back, too");
 }
 
 #[test]
