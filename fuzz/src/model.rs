@@ -105,10 +105,7 @@ fn histogram(input: &mut Unstructured<'_>) -> Result<Option<Histogram>> {
         let bucket = input.choose_index(counts.len())?;
         counts[bucket] = u64::from(input.arbitrary::<u32>()?);
     }
-    // No sum below zero: nothing of this project observes a negative number (see `targets::text`).
-    let sum = match number(input)? {
-        Number::Float(sum) => Number::Float(sum.abs()),
-        unsigned @ Number::Unsigned(_) => unsigned,
-    };
+    // Refused where it is below zero and the bounds are not.
+    let sum = number(input)?;
     Ok(Histogram::from_parts(bounds, counts, sum).ok())
 }

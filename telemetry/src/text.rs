@@ -194,7 +194,7 @@ impl Writer<'_> {
         let count = histogram.count();
         self.bucket(name, |out| out.push_str("+Inf"), count);
         // With observations below zero the sum may fall, so OpenMetrics forbids it there, and the count with it.
-        let may_fall = histogram.bounds().upper_bound(0).is_some_and(|bound| bound < 0.0);
+        let may_fall = histogram.bounds().take_negatives();
         if !(may_fall && self.options.format == TextFormat::OpenMetrics) {
             self.sample(name, "_sum", histogram.sum());
             self.sample(name, "_count", Number::Unsigned(count));

@@ -12,6 +12,7 @@ use tributary_proto::{Message as _, v1};
 use crate::{
     Bounds, BoundsError, DecimalBounds, Delta, ExplicitBounds, FamilyDescriptor, FamilyError, Gauge, GaugeError,
     Histogram, HistogramError, LabelError, LabelSet, MetricFamily, MetricKind, Number, Series, Snapshot, Value,
+    family::clashes,
     limits::{MAX_BOUNDS, MAX_LABELS},
 };
 
@@ -42,6 +43,13 @@ pub enum DecodeError {
     Order {
         /// What.
         what: &'static str,
+    },
+    /// Two families of a snapshot print the same name, by themselves or by a suffix of their samples. None comes to be by
+    /// applying deltas.
+    #[error("family {family} prints a name of another family")]
+    NameClash {
+        /// Name of the later one.
+        family: String,
     },
     /// A family has no series; such a family says nothing and is never written.
     #[error("a family without series")]
@@ -146,6 +154,10 @@ impl Snapshot {
         read_families(metrics, |descriptor, labels, series_start_ms, value| {
             if series_start_ms < start_time_ms {
                 return Err(DecodeError::StartTime);
+            }
+            let kind_of = |name: &str| families.get(name).map(|family| family.descriptor().kind());
+            if kind_of(descriptor.name()).is_none() && clashes(descriptor, kind_of) {
+                return Err(DecodeError::NameClash { family: descriptor.name().to_owned() });
             }
             let family = families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor));
             family.insert(labels, Series { start_time_ms: series_start_ms, value });

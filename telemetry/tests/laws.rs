@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use proptest::{collection::vec, prelude::*};
 use tributary_proto::{Message as _, flag_logs::TelemetryData, v1};
 use tributary_telemetry::{
-    Applied, ApplyError, Bounds, Delta, DeltaError, FamilyDescriptor, Gauge, Histogram, LabelSet, MergeError,
-    MetricKind, Number, Snapshot, Value, Zero,
+    Applied, ApplyError, Bounds, DecodeError, Delta, DeltaError, ExplicitBounds, FamilyDescriptor, Gauge, Histogram,
+    HistogramError, LabelSet, MergeError, MetricKind, Number, Snapshot, Value, Zero,
     arbitrary::{COUNTER, DECIMAL, GAUGE, bounds, delta, gauge, histogram, telemetry_delta},
     confidence::{TelemetryDelta, declare_resolver},
     limits::{MAX_FAMILY_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES, MAX_UNKNOWN_REASONS},
@@ -251,7 +251,7 @@ fn conflicts_are_refused_and_counted_and_the_rest_is_applied() {
     let mut delta = Delta::new();
     let same_name = FamilyDescriptor::new("requests", "", "", MetricKind::Gauge).unwrap();
     let same_sample = FamilyDescriptor::new("latency_microseconds_count", "", "", MetricKind::Gauge).unwrap();
-    let other_bounds = Histogram::new(Bounds::Explicit(tributary_telemetry::ExplicitBounds::new(&[1.0]).unwrap()));
+    let other_bounds = Histogram::new(Bounds::Explicit(ExplicitBounds::new(&[1.0]).unwrap()));
     delta.set_gauge(&same_name, no_labels(), Gauge::unsigned(1, 1)).unwrap();
     delta.set_gauge(&same_sample, no_labels(), Gauge::unsigned(1, 1)).unwrap();
     delta.add_histogram(&DECIMAL, no_labels(), &other_bounds).unwrap();
@@ -261,6 +261,88 @@ fn conflicts_are_refused_and_counted_and_the_rest_is_applied() {
     assert_eq!(state.get("requests", &no_labels()).unwrap().value(), &Value::Counter(5));
     assert!(state.get("latency_microseconds_count", &no_labels()).is_none());
     assert!(state.get("memory_bytes", &no_labels()).is_some());
+}
+
+/// Every pair of families that would print one name, each in the order in which names sort and the other.
+fn clashing() -> Vec<(FamilyDescriptor, FamilyDescriptor)> {
+    use MetricKind::{Counter, Gauge, Histogram};
+    let names = [
+        ((Counter, "a"), (Gauge, "a_total")),
+        ((Counter, "a"), (Histogram, "a_total")),
+        ((Counter, "a"), (Gauge, "a_created")),
+        ((Counter, "a"), (Counter, "a_created")),
+        ((Histogram, "a"), (Counter, "a_count")),
+        ((Histogram, "a"), (Gauge, "a_sum")),
+        ((Histogram, "a"), (Histogram, "a_bucket")),
+        ((Histogram, "a"), (Gauge, "a_created")),
+    ];
+    let family = |(kind, name): (MetricKind, &'static str)| FamilyDescriptor::new(name, "", "", kind).unwrap();
+    names.into_iter().map(|(one, other)| (family(one), family(other))).collect()
+}
+
+fn value_of(kind: MetricKind) -> Value {
+    match kind {
+        MetricKind::Counter => Value::Counter(1),
+        MetricKind::Gauge => Value::Gauge(Gauge::unsigned(1, 1)),
+        MetricKind::Histogram => Value::Histogram(Histogram::new(Bounds::latency())),
+    }
+}
+
+#[test]
+fn of_two_families_that_print_one_name_the_later_is_refused_and_counted_and_none_decodes() {
+    for (one, other) in clashing() {
+        let delta_of = |families: &[&FamilyDescriptor]| {
+            let mut delta = Delta::new();
+            families.iter().for_each(|family| delta.add(family, no_labels(), value_of(family.kind())).unwrap());
+            delta
+        };
+        for (first, second) in [(&one, &other), (&other, &one)] {
+            let mut state = Snapshot::new(1);
+            apply(&mut state, &delta_of(&[first]), 2);
+            let refused = state.apply(&delta_of(&[second]), 2).unwrap();
+            assert_eq!((refused.series_added, refused.series_conflicting), (0, 1), "{second:?} after {first:?}");
+            let zero =
+                if second.kind() == MetricKind::Histogram { Zero::Histogram(Bounds::latency()) } else { Zero::Counter };
+            assert_eq!(state.declare(second, no_labels(), zero).series_conflicting, 1, "{second:?} after {first:?}");
+            assert_eq!((state.series_count(), state.get(first.name(), &no_labels()).is_some()), (1, true));
+        }
+        let both = delta_of(&[&one, &other]);
+        let applied = Snapshot::new(1).apply(&both, 2).unwrap();
+        assert_eq!((applied.series_added, applied.series_conflicting), (1, 1), "{both:?}");
+
+        let mut stored = Snapshot::new(0).to_wire();
+        stored.metrics = Some(both.to_wire());
+        let clash = DecodeError::NameClash { family: one.name().max(other.name()).to_owned() };
+        assert_eq!(Snapshot::from_wire(stored), Err(clash));
+    }
+}
+
+#[test]
+fn a_sum_below_zero_takes_a_bound_below_zero() {
+    let explicit = |bounds: &[f64]| Bounds::Explicit(ExplicitBounds::new(bounds).unwrap());
+    let of = |bounds: Bounds, sum| {
+        let mut counts = vec![0; bounds.len() + 1];
+        counts[0] = 1;
+        Histogram::from_parts(bounds, counts, Number::Float(sum))
+    };
+    for bounds in [explicit(&[0.0, 1.0]), explicit(&[-0.0]), explicit(&[]), Bounds::latency()] {
+        for sum in [-4.5, f64::NEG_INFINITY, -f64::MIN_POSITIVE] {
+            assert_eq!(of(bounds.clone(), sum), Err(HistogramError::NegativeSum), "{bounds:?} {sum}");
+        }
+        assert!(of(bounds.clone(), -0.0).is_ok() && of(bounds, 4.5).is_ok());
+    }
+    assert!(of(explicit(&[-1.0, 1.0]), -4.5).is_ok());
+
+    // The same from outside.
+    let mut delta = Delta::new();
+    let family = FamilyDescriptor::new("h", "", "", MetricKind::Histogram).unwrap();
+    delta.add_histogram(&family, no_labels(), &of(explicit(&[0.0]), 4.5).unwrap()).unwrap();
+    let mut wire = delta.to_wire();
+    let Some(v1::series::Value::Histogram(histogram)) = &mut wire.families[0].series[0].value else { panic!() };
+    histogram.sum = Some(v1::histogram::Sum::FloatSum(-4.5));
+    assert_eq!(Delta::from_wire(wire.clone()), Err(DecodeError::Histogram(HistogramError::NegativeSum)));
+    let stored = v1::LedgerState { metrics: Some(wire), ..Snapshot::new(0).to_wire() };
+    assert_eq!(Snapshot::from_wire(stored), Err(DecodeError::Histogram(HistogramError::NegativeSum)));
 }
 
 fn numbered(family: &str, series: std::ops::Range<usize>) -> Delta {

@@ -219,6 +219,11 @@ impl Bounds {
         }
     }
 
+    /// Says whether the layout is one for observations below zero: its first bound is.
+    pub(crate) fn take_negatives(&self) -> bool {
+        self.upper_bound(0).is_some_and(|bound| bound < 0.0)
+    }
+
     /// All upper bounds, increasing.
     pub fn upper_bounds(&self) -> impl Iterator<Item = f64> {
         (0..self.len()).filter_map(|index| self.upper_bound(index))

@@ -36,13 +36,17 @@ pub enum HistogramError {
     /// A sum other than zero with no observation.
     #[error("a sum without observations")]
     SumWithoutCount,
+    /// A sum below zero where no bound is: what is observed under such bounds is not negative, and OpenMetrics takes no
+    /// such sum. A layout for observations below zero begins with a bound below zero.
+    #[error("a negative sum under bounds that are not negative")]
+    NegativeSum,
 }
 
 /// A histogram of any bounds.
 ///
 /// Shape: one count more than bounds; bucket `k` covers `(bound k-1, bound k]`, bucket 0 everything up to the first
 /// bound, the last bucket everything above the last bound. The counts together fit 64 bits; with no observation the
-/// sum is zero.
+/// sum is zero, and it is below zero only where the first bound is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     bounds: Bounds,
@@ -72,6 +76,9 @@ impl Histogram {
         }
         if count == 0 && !sum.is_zero() {
             return Err(HistogramError::SumWithoutCount);
+        }
+        if !bounds.take_negatives() && matches!(sum, Number::Float(sum) if sum < 0.0) {
+            return Err(HistogramError::NegativeSum);
         }
         Ok(Self { bounds, bucket_counts, sum })
     }
