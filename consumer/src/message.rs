@@ -251,6 +251,38 @@ mod tests {
     }
 
     #[test]
+    fn reasons_that_are_not_known_count_the_same_from_json_as_from_bytes() {
+        let counted = |body| {
+            let Telemetry::Read { delta, .. } = decode(&message(body), "eu").unwrap().telemetry else {
+                panic!("no telemetry")
+            };
+            delta.to_delta("eu", 5_000).unwrap()
+        };
+        let rates =
+            [(2, 77), (3, ResolveReason::Match.into()), (4, -1)].map(|(count, reason)| ResolveRate { count, reason });
+        let logs = WriteFlagLogsRequest {
+            telemetry_data: Some(TelemetryData { resolve_rate: rates.into(), ..TelemetryData::default() }),
+            ..WriteFlagLogsRequest::default()
+        };
+        let bytes = tributary_proto::Message::encode_to_vec(&logs);
+        let from_bytes = counted(MessageBody::Bytes(Envelope { flag_logs: bytes, ..envelope() }.encode().unwrap()));
+        let rates = |name| {
+            let text = r#"{"telemetryData":{"resolveRate":[{"count":2,"reason":77},{"count":3,"reason":@},{"count":4,"reason":-1}]}}"#;
+            counted(MessageBody::Text(text.replace('@', name)))
+        };
+        let families = |delta: &tributary_telemetry::Delta| delta.families().cloned().collect::<Vec<_>>();
+        assert_eq!(families(&rates("1")), families(&from_bytes));
+        assert_eq!(families(&rates("\"RESOLVE_REASON_MATCH\"")), families(&from_bytes));
+        // A name has no number: its count shows under the reason that says nothing.
+        let of_tomorrow = rates("\"RESOLVE_REASON_OF_TOMORROW\"");
+        let labels =
+            |reason| tributary_telemetry::LabelSet::from_pairs([("reason", reason), ("resolver_id", "eu")]).unwrap();
+        let count = |reason| of_tomorrow.get("confidence_resolves", &labels(reason)).cloned();
+        assert_eq!(count("RESOLVE_REASON_UNSPECIFIED"), Some(tributary_telemetry::Value::Counter(3)));
+        assert_eq!(count("UNKNOWN"), Some(tributary_telemetry::Value::Counter(6)));
+    }
+
+    #[test]
     fn what_is_no_message_is_refused_with_its_reason() {
         let reason = |body| decode(&message(body), "r").map(|_| ()).unwrap_err().reason();
         assert_eq!(reason(MessageBody::Other), "body_type");

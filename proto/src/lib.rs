@@ -13,6 +13,7 @@
 pub mod dead_letter;
 pub mod envelope;
 mod generated;
+mod open_enum;
 
 pub use generated::confidence::flags::admin::v1 as resolve_info;
 pub use generated::confidence::flags::resolver::v1 as flag_logs;

@@ -2,7 +2,7 @@
 //! This test generates it again and fails on a difference; `BLESS=1 cargo test -p tributary-proto --test codegen`
 //! writes it.
 
-#![allow(clippy::expect_used, reason = "helpers of a test fail by panicking")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "helpers of a test fail by panicking")]
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -37,6 +37,45 @@ fn generate(into: &Path) {
         .btree_map(["."])
         .build(&JSON_PACKAGES)
         .expect("pbjson generates");
+    for (name, text) in sources(into).into_iter().filter(|(name, _)| name.ends_with(".serde.rs")) {
+        fs::write(into.join(name), with_open_enums(&text)).expect("writable");
+    }
+}
+
+/// Opens the enums of what pbjson generated: it refuses a message with a value that is not known, or with
+/// `ignore_unknown_enum_variants` forgets which number it was.
+fn with_open_enums(text: &str) -> String {
+    const OPEN: &str = "crate::open_enum::OpenEnum";
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for index in 0..lines.len() {
+        let next = lines.get(index + 1).cloned().unwrap_or_default();
+        let line = &mut lines[index];
+        if next.contains("Invalid variant") {
+            // Written: `let v = Kind::try_from(…)`, and an error on the next line that now never comes.
+            wrap(line, "let v = ", "::try_from(", &format!("{OPEN}::<"), ">");
+        } else if line.contains(">()? as i32") {
+            wrap(line, "next_value::<", ">()? as i32", &format!("{OPEN}<"), ">");
+            *line = line.replace(" as i32", ".number");
+        } else if line.contains("(x as i32)") {
+            wrap(line, "Option<", ">>()?", &format!("{OPEN}<"), ">");
+            *line = line.replace("x as i32", "x.number");
+        } else if next.contains("v as i32") {
+            wrap(line, "BTreeMap<_, ", ">>()?", &format!("{OPEN}<"), ">");
+        } else if line.contains("v as i32") {
+            *line = line.replace("v as i32", "v.number");
+        }
+    }
+    let text = lines.join("\n") + "\n";
+    assert!(!text.contains(" as i32"), "an enum in a place that is not known here");
+    assert_eq!(text.matches("Invalid variant").count(), text.matches(&format!("{OPEN}::<")).count());
+    text
+}
+
+/// Puts `open` and `close` around what stands between `before` and `after`.
+fn wrap(line: &mut String, before: &str, after: &str, open: &str, close: &str) {
+    let (head, rest) = line.split_once(before).expect("as pbjson writes it");
+    let (name, tail) = rest.split_once(after).expect("as pbjson writes it");
+    *line = format!("{head}{before}{open}{name}{close}{after}{tail}");
 }
 
 fn sources(folder: &Path) -> BTreeMap<String, String> {

@@ -107,7 +107,7 @@ fn text_that_is_no_flag_log_is_an_error_that_names_the_place() {
     let error = decode_legacy(r#"{"telemetryData":{"memoryBytes":[]}}"#).unwrap_err();
     assert_eq!(error.reason(), "flag_logs");
     assert!(error.to_string().contains("column"), "{error}");
-    let error = decode_legacy(r#"{"telemetryData":{"sdk":{"id":"somebody's name"}}}"#).unwrap_err();
+    let error = decode_legacy(r#"{"telemetryData":{"sdk":{"version":7,"customId":["somebody's name"]}}}"#).unwrap_err();
     assert!(!error.to_string().contains("somebody"), "{error}");
     let deep = "[".repeat(100_000);
     assert_eq!(decode_legacy(&deep).unwrap_err().reason(), "flag_logs");

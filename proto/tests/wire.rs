@@ -228,6 +228,54 @@ fn unknown_json_fields_from_a_newer_sender_are_ignored() {
     assert_eq!(request.telemetry_data.unwrap().memory_bytes, 12);
 }
 
+/// A message with these values where an enum stands, in every place that has one.
+fn with_enums(value: &str) -> String {
+    format!(
+        r#"{{"telemetryData":{{"sdk":{{"id":{value},"version":"1"}},
+            "resolveRate":[{{"count":3,"reason":{value}}},{{"count":4,"reason":"RESOLVE_REASON_MATCH"}}]}},
+            "flagAssigned":[{{"resolveId":"r","flags":[{{"defaultAssignment":{{"reason":{value}}}}}]}}],
+            "clientResolveInfo":[{{"schema":[{{"schema":{{"a":{value},"b":"STRING_KIND"}},
+            "semanticTypes":{{"c":{{"country":{{"format":{value}}}}}}}}}]}}]}}"#
+    )
+}
+
+/// The numbers that are read in those places.
+fn enums_of(request: &flag_logs::WriteFlagLogsRequest) -> [i32; 5] {
+    use tributary_proto::{events::flag_assigned::applied_flag::Assignment, resolve_info::context_field_semantic_type};
+    let telemetry = request.telemetry_data.as_ref().unwrap();
+    let Some(flag_logs::sdk::Sdk::Id(sdk)) = telemetry.sdk.as_ref().unwrap().sdk else { panic!("no sdk") };
+    let Some(Assignment::DefaultAssignment(default)) = &request.flag_assigned[0].flags[0].assignment else {
+        panic!("no assignment")
+    };
+    let schema = &request.client_resolve_info[0].schema[0];
+    assert_eq!(schema.schema["b"], 3, "what is known beside it is as it was");
+    let Some(context_field_semantic_type::Type::Country(country)) = &schema.semantic_types["c"].r#type else {
+        panic!("no country")
+    };
+    [sdk, telemetry.resolve_rate[0].reason, default.reason, schema.schema["a"], country.format]
+}
+
+#[test]
+fn json_of_a_newer_sender_keeps_unknown_numbers_and_loses_no_count_to_an_unknown_name() {
+    for (written, read) in [("77", 77), ("-5", -5), ("2147483647", i32::MAX), ("\"NAME_OF_TOMORROW\"", 0), ("\"\"", 0)]
+    {
+        let request = tributary_proto::envelope::decode_legacy(&with_enums(written)).unwrap();
+        assert_eq!(enums_of(&request), [read; 5], "{written}");
+        let rates = &request.telemetry_data.as_ref().unwrap().resolve_rate;
+        let counts: Vec<u32> = rates.iter().map(|rate| rate.count).collect();
+        assert_eq!((counts, rates[1].reason), (vec![3, 4], 1), "{written}");
+        // As through bytes, and as JSON again.
+        let bytes = flag_logs::WriteFlagLogsRequest::decode(request.encode_to_vec().as_slice()).unwrap();
+        assert_eq!(bytes, request);
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(tributary_proto::envelope::decode_legacy(&text).unwrap(), request, "{text}");
+    }
+    for no_enum in ["2147483648", "-2147483649", "1.5", "[]", "true"] {
+        let error = tributary_proto::envelope::decode_legacy(&with_enums(no_enum)).unwrap_err();
+        assert_eq!(error.reason(), "flag_logs", "{no_enum}");
+    }
+}
+
 #[test]
 fn enum_names_are_those_of_the_reference() {
     for number in -1..=30 {

@@ -146,7 +146,7 @@ impl serde::Serialize for client_resolve_info::EvaluationContextSchemaInstance {
         if !self.schema.is_empty() {
             let v: std::collections::HashMap<_, _> = self.schema.iter()
                 .map(|(k, v)| {
-                    let v = evaluation_context_schema_field::Kind::try_from(*v)
+                    let v = crate::open_enum::OpenEnum::<evaluation_context_schema_field::Kind>::try_from(*v)
                         .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", *v)))?;
                     Ok((k, v))
                 }).collect::<std::result::Result<_,_>>()?;
@@ -226,8 +226,8 @@ impl<'de> serde::Deserialize<'de> for client_resolve_info::EvaluationContextSche
                                 return Err(serde::de::Error::duplicate_field("schema"));
                             }
                             schema__ = Some(
-                                map_.next_value::<std::collections::BTreeMap<_, evaluation_context_schema_field::Kind>>()?
-                                    .into_iter().map(|(k,v)| (k, v as i32)).collect()
+                                map_.next_value::<std::collections::BTreeMap<_, crate::open_enum::OpenEnum<evaluation_context_schema_field::Kind>>>()?
+                                    .into_iter().map(|(k,v)| (k, v.number)).collect()
                             );
                         }
                         GeneratedField::SemanticTypes => {
@@ -432,7 +432,7 @@ impl serde::Serialize for context_field_semantic_type::CountrySemanticType {
         }
         let mut struct_ser = serializer.serialize_struct("confidence.flags.admin.v1.ContextFieldSemanticType.CountrySemanticType", len)?;
         if self.format != 0 {
-            let v = context_field_semantic_type::country_semantic_type::CountryFormat::try_from(self.format)
+            let v = crate::open_enum::OpenEnum::<context_field_semantic_type::country_semantic_type::CountryFormat>::try_from(self.format)
                 .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.format)))?;
             struct_ser.serialize_field("format", &v)?;
         }
@@ -501,7 +501,7 @@ impl<'de> serde::Deserialize<'de> for context_field_semantic_type::CountrySemant
                             if format__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("format"));
                             }
-                            format__ = Some(map_.next_value::<context_field_semantic_type::country_semantic_type::CountryFormat>()? as i32);
+                            format__ = Some(map_.next_value::<crate::open_enum::OpenEnum<context_field_semantic_type::country_semantic_type::CountryFormat>>()?.number);
                         }
                         GeneratedField::__SkipField__ => {
                             let _ = map_.next_value::<serde::de::IgnoredAny>()?;

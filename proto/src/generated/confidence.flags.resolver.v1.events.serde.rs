@@ -772,7 +772,7 @@ impl serde::Serialize for flag_assigned::DefaultAssignment {
         }
         let mut struct_ser = serializer.serialize_struct("confidence.flags.resolver.v1.events.FlagAssigned.DefaultAssignment", len)?;
         if self.reason != 0 {
-            let v = flag_assigned::default_assignment::DefaultAssignmentReason::try_from(self.reason)
+            let v = crate::open_enum::OpenEnum::<flag_assigned::default_assignment::DefaultAssignmentReason>::try_from(self.reason)
                 .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.reason)))?;
             struct_ser.serialize_field("reason", &v)?;
         }
@@ -841,7 +841,7 @@ impl<'de> serde::Deserialize<'de> for flag_assigned::DefaultAssignment {
                             if reason__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("reason"));
                             }
-                            reason__ = Some(map_.next_value::<flag_assigned::default_assignment::DefaultAssignmentReason>()? as i32);
+                            reason__ = Some(map_.next_value::<crate::open_enum::OpenEnum<flag_assigned::default_assignment::DefaultAssignmentReason>>()?.number);
                         }
                         GeneratedField::__SkipField__ => {
                             let _ = map_.next_value::<serde::de::IgnoredAny>()?;

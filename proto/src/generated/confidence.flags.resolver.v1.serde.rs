@@ -117,7 +117,7 @@ impl serde::Serialize for Sdk {
         if let Some(v) = self.sdk.as_ref() {
             match v {
                 sdk::Sdk::Id(v) => {
-                    let v = SdkId::try_from(*v)
+                    let v = crate::open_enum::OpenEnum::<SdkId>::try_from(*v)
                         .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", *v)))?;
                     struct_ser.serialize_field("id", &v)?;
                 }
@@ -205,7 +205,7 @@ impl<'de> serde::Deserialize<'de> for Sdk {
                             if sdk__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("id"));
                             }
-                            sdk__ = map_.next_value::<::std::option::Option<SdkId>>()?.map(|x| sdk::Sdk::Id(x as i32));
+                            sdk__ = map_.next_value::<::std::option::Option<crate::open_enum::OpenEnum<SdkId>>>()?.map(|x| sdk::Sdk::Id(x.number));
                         }
                         GeneratedField::CustomId => {
                             if sdk__.is_some() {
@@ -1504,7 +1504,7 @@ impl serde::Serialize for telemetry_data::ResolveRate {
             struct_ser.serialize_field("count", &self.count)?;
         }
         if self.reason != 0 {
-            let v = ResolveReason::try_from(self.reason)
+            let v = crate::open_enum::OpenEnum::<ResolveReason>::try_from(self.reason)
                 .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.reason)))?;
             struct_ser.serialize_field("reason", &v)?;
         }
@@ -1585,7 +1585,7 @@ impl<'de> serde::Deserialize<'de> for telemetry_data::ResolveRate {
                             if reason__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("reason"));
                             }
-                            reason__ = Some(map_.next_value::<ResolveReason>()? as i32);
+                            reason__ = Some(map_.next_value::<crate::open_enum::OpenEnum<ResolveReason>>()?.number);
                         }
                         GeneratedField::__SkipField__ => {
                             let _ = map_.next_value::<serde::de::IgnoredAny>()?;
