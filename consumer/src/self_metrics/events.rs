@@ -1,0 +1,108 @@
+//! What each event adds to a delta.
+
+use tributary_proto::v1::commit_response::Verdict;
+use tributary_telemetry::{Delta, LabelSet, confidence::catalog};
+
+use super::{
+    BACKEND_REQUESTS, BATCH_MESSAGES, FORGOTTEN_STREAMS, KV_WRITES, MALFORMED, MESSAGES, NotRecorded, SERIES_REFUSED,
+    add, add_observations,
+};
+use crate::{
+    backend::delivery::{DeliveryOutcome, Destination},
+    ledger::commit::StreamKind,
+};
+
+const BATCH_BOUNDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
+
+/// A batch arrived.
+///
+/// # Errors
+/// [`NotRecorded`], as for every function here that adds to a delta.
+pub fn batch(delta: &mut Delta, messages: usize) -> Result<(), NotRecorded> {
+    let size = u32::try_from(messages).unwrap_or(u32::MAX);
+    add_observations(delta, &BATCH_MESSAGES, LabelSet::empty(), BATCH_BOUNDS, [f64::from(size)])
+}
+
+/// A message could not be read.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn malformed(delta: &mut Delta, reason: &'static str) -> Result<(), NotRecorded> {
+    add(delta, &MALFORMED, &[("reason", reason)], 1)?;
+    add(delta, &MESSAGES, &[("outcome", "malformed")], 1)
+}
+
+/// A record was not applied because it is in the state already, or too old.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn not_applied(delta: &mut Delta, resolver_id: &str, verdict: Verdict) -> Result<(), NotRecorded> {
+    let outcome = if verdict == Verdict::Expired { "expired" } else { "duplicate" };
+    add(delta, &MESSAGES, &[("outcome", outcome), ("resolver_id", resolver_id)], 1)
+}
+
+/// Messages go back to the queue.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn retried(delta: &mut Delta, messages: usize) -> Result<(), NotRecorded> {
+    add(delta, &MESSAGES, &[("outcome", "retried")], u64::try_from(messages).unwrap_or(u64::MAX))
+}
+
+/// The backend answered, or did not. Counts as a flush of this consumer too, under the name that the other providers
+/// use for their own deliveries.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn delivery(
+    delta: &mut Delta,
+    resolver_id: &str,
+    destination: Destination,
+    outcome: DeliveryOutcome,
+) -> Result<(), NotRecorded> {
+    let flush = if outcome == DeliveryOutcome::Delivered { &catalog::FLUSH_SUCCEEDED } else { &catalog::FLUSH_FAILED };
+    add(delta, flush, &[("resolver_id", resolver_id)], 1)?;
+    add(delta, &BACKEND_REQUESTS, &[("destination", destination.as_str()), ("outcome", outcome.as_str())], 1)
+}
+
+/// A published copy was written, or not.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn kv_write(delta: &mut Delta, key: &str, written: bool) -> Result<(), NotRecorded> {
+    add(delta, &KV_WRITES, &[("key", key), ("outcome", if written { "written" } else { "failed" })], 1)
+}
+
+/// New series were refused.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn series_refused(delta: &mut Delta, series: u64) -> Result<(), NotRecorded> {
+    add(delta, &SERIES_REFUSED, &[], series)
+}
+
+/// Streams were forgotten.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn forgotten(delta: &mut Delta, kind: StreamKind, reason: &'static str, streams: u64) -> Result<(), NotRecorded> {
+    add(delta, &FORGOTTEN_STREAMS, &[("kind", kind.as_str()), ("reason", reason)], streams)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_on_a_bound_are_counted_under_it() {
+        let mut delta = Delta::new();
+        batch(&mut delta, 10).unwrap();
+        batch(&mut delta, 11).unwrap();
+        let Some(tributary_telemetry::Value::Histogram(histogram)) =
+            delta.get(BATCH_MESSAGES.name(), &LabelSet::empty())
+        else {
+            panic!("no histogram");
+        };
+        assert_eq!(histogram.bucket_counts(), [0, 0, 0, 1, 1, 0, 0, 0]);
+    }
+}

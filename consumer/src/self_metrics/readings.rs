@@ -1,0 +1,95 @@
+//! What a new state shows, and the gauges that are read at the time of a publication.
+
+use std::collections::BTreeMap;
+
+use tributary_telemetry::{
+    Delta, FamilyDescriptor, Number, Snapshot, Zero,
+    confidence::{self, catalog},
+};
+
+use super::{
+    BACKEND_REQUESTS, FORGOTTEN_STREAMS, KV_WRITES, LAST_APPLIED, LOST_RECORDS, MESSAGES, NotRecorded, RECORDS_MISSING,
+    SERIES, SERIES_REFUSED, STREAMS, accounts, declare_account, declare_accounts, labels, set,
+};
+use crate::{
+    backend::delivery::Destination,
+    config::{OPENMETRICS_KEY, SNAPSHOT_KEY},
+    dead_letters,
+    ledger::{book::ForgetReason, commit::StreamKind},
+};
+
+/// What is known of the Ledger beside its state, at the time of a publication.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerStatus {
+    /// Streams remembered, by kind.
+    pub streams: BTreeMap<&'static str, u64>,
+    /// Dead letters in the store, by reason.
+    pub dead_letters: dead_letters::metrics::Counts,
+    /// Records missing below the high-water marks of the streams, by account.
+    pub missing: BTreeMap<String, u64>,
+}
+
+/// The state with the gauges that are read at the time of a publication.
+///
+/// # Errors
+/// [`NotRecorded`], never in practice: the readings are no sums.
+pub fn with_readings(state: &Snapshot, status: &LedgerStatus, now_ms: u64) -> Result<Snapshot, NotRecorded> {
+    let mut delta = Delta::new();
+    for kind in StreamKind::ALL {
+        let streams = status.streams.get(kind.as_str()).copied().unwrap_or_default();
+        set(&mut delta, &STREAMS, &[("kind", kind.as_str())], Number::Unsigned(streams), now_ms)?;
+    }
+    for account in accounts(state) {
+        let missing = status.missing.get(account).copied().unwrap_or_default();
+        set(&mut delta, &RECORDS_MISSING, &[(catalog::RESOLVER_ID, account)], Number::Unsigned(missing), now_ms)?;
+    }
+    let series = u64::try_from(state.series_count()).unwrap_or(u64::MAX);
+    set(&mut delta, &SERIES, &[], Number::Unsigned(series), now_ms)?;
+    dead_letters::metrics::readings(&mut delta, &status.dead_letters, now_ms)?;
+    let mut read = state.clone();
+    // The series of the readings are declared with the state, so the bound on series refuses none of them.
+    let _applied = read.apply(&delta, now_ms).map_err(NotRecorded::new)?;
+    Ok(read)
+}
+
+/// Makes a new state show everything that is known to come, at 0: the series of `resolver_id` and the pipeline's own.
+/// A series that begins at 0 shows its first increase; and at the bound on series the pipeline can still speak.
+///
+/// # Errors
+/// [`NotRecorded`] where `resolver_id` is no label value.
+pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(), NotRecorded> {
+    let _declared = confidence::declare_resolver(state, resolver_id).map_err(NotRecorded::new)?;
+    dead_letters::metrics::declare(state)?;
+    let mut zero = |family: &FamilyDescriptor, pairs: &[(&str, &str)]| -> Result<(), NotRecorded> {
+        let _declared = state.declare(family, labels(pairs)?, Zero::Counter);
+        Ok(())
+    };
+    for outcome in ["applied", "duplicate", "expired"] {
+        zero(&MESSAGES, &[("outcome", outcome), ("resolver_id", resolver_id)])?;
+    }
+    for outcome in ["malformed", "retried"] {
+        zero(&MESSAGES, &[("outcome", outcome)])?;
+    }
+    for outcome in ["delivered", "unavailable", "refused", "misconfigured"] {
+        zero(&BACKEND_REQUESTS, &[("destination", Destination::Edge.as_str()), ("outcome", outcome)])?;
+    }
+    for key in [OPENMETRICS_KEY, SNAPSHOT_KEY] {
+        for outcome in ["written", "failed"] {
+            zero(&KV_WRITES, &[("key", key), ("outcome", outcome)])?;
+        }
+    }
+    zero(&LOST_RECORDS, &[])?;
+    zero(&SERIES_REFUSED, &[])?;
+    for kind in StreamKind::ALL {
+        for reason in ForgetReason::ALL {
+            zero(&FORGOTTEN_STREAMS, &[("kind", kind.as_str()), ("reason", reason.as_str())])?;
+        }
+    }
+    declare_accounts(state);
+    let _is_declared = declare_account(state, resolver_id);
+    let mut never = Delta::new();
+    set(&mut never, &LAST_APPLIED, &[], Number::Float(0.0), 0)?;
+    let _applied = state.apply(&never, now_ms).map_err(NotRecorded::new)?;
+    *state = with_readings(state, &LedgerStatus::default(), now_ms)?;
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! What the records of a batch add to the metrics.
+
+use std::collections::BTreeMap;
+
+use tributary_proto::v1::{self, dropped};
+use tributary_telemetry::{Delta, Number, confidence::TelemetryDelta};
+
+use super::{
+    DELTA_AGE, DROPPED, LAST_APPLIED, MESSAGES, NotRecorded, REBUCKETED, TELEMETRY_REFUSED, add, add_observations,
+    labels, set,
+};
+use crate::message::{Decoded, Telemetry};
+
+const AGE_BOUNDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0];
+
+/// Everything that records add to the metrics, merged: per producer its Confidence telemetry, what is known of its
+/// messages, and how old they are.
+///
+/// # Errors
+/// [`NotRecorded`] where a 64-bit total would overflow.
+pub fn delta_of(records: &[&Decoded], now_ms: u64) -> Result<Delta, NotRecorded> {
+    let mut by_producer: BTreeMap<&str, Vec<&Decoded>> = BTreeMap::new();
+    for decoded in records {
+        by_producer.entry(&decoded.resolver_id).or_default().push(decoded);
+    }
+    let mut merged = Delta::new();
+    for (resolver_id, records) in by_producer {
+        merged.merge(&delta_of_producer(resolver_id, &records, now_ms)?).map_err(NotRecorded::new)?;
+    }
+    if !records.is_empty() {
+        set(&mut merged, &LAST_APPLIED, &[], Number::Float(seconds(now_ms)), now_ms)?;
+    }
+    Ok(merged)
+}
+
+fn delta_of_producer(resolver_id: &str, records: &[&Decoded], now_ms: u64) -> Result<Delta, NotRecorded> {
+    let mut telemetry = TelemetryDelta::default();
+    let (mut rebucketed, mut refused) = (0u64, 0u64);
+    let mut dropped: BTreeMap<&str, u64> = BTreeMap::new();
+    for record in records {
+        match &record.telemetry {
+            Telemetry::Read { delta, rebucketed: observations, .. } => {
+                telemetry.merge(delta).map_err(NotRecorded::new)?;
+                rebucketed = rebucketed.saturating_add(*observations);
+            }
+            Telemetry::Refused(_) => refused = refused.saturating_add(1),
+            Telemetry::Absent => {}
+        }
+        for entry in &record.dropped {
+            let total = dropped.entry(drop_reason(entry)).or_default();
+            *total = total.saturating_add(entry.assignments);
+        }
+    }
+    let window_start_ms = records.iter().map(|record| record.window_start_ms).min().unwrap_or(now_ms);
+    let mut delta = telemetry.to_delta(resolver_id, window_start_ms).map_err(NotRecorded::new)?;
+    let producer = [("resolver_id", resolver_id)];
+    let applied = u64::try_from(records.len()).unwrap_or(u64::MAX);
+    add(&mut delta, &MESSAGES, &[("outcome", "applied"), ("resolver_id", resolver_id)], applied)?;
+    if rebucketed > 0 {
+        add(&mut delta, &REBUCKETED, &producer, rebucketed)?;
+    }
+    if refused > 0 {
+        add(&mut delta, &TELEMETRY_REFUSED, &producer, refused)?;
+    }
+    for (reason, assignments) in dropped {
+        add(&mut delta, &DROPPED, &[("reason", reason), ("resolver_id", resolver_id)], assignments)?;
+    }
+    let ages = records.iter().map(|record| seconds(now_ms.saturating_sub(record.record.window_end_ms)));
+    add_observations(&mut delta, &DELTA_AGE, labels(&producer)?, AGE_BOUNDS, ages)?;
+    Ok(delta)
+}
+
+fn drop_reason(entry: &v1::Dropped) -> &'static str {
+    match entry.reason() {
+        dropped::Reason::Unspecified => "unspecified",
+        dropped::Reason::BufferFull => "buffer_full",
+        dropped::Reason::Oversize => "oversize",
+    }
+}
+
+/// Milliseconds as seconds. Exact to the millisecond for 285,000 years.
+fn seconds(ms: u64) -> f64 {
+    std::time::Duration::from_millis(ms).as_secs_f64()
+}
