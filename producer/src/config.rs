@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tributary_proto::envelope::MAX_RESOLVER_ID_BYTES;
+use tributary_proto::envelope::{MAX_DIMENSION_BYTES, MAX_RESOLVER_ID_BYTES};
 
 use crate::limits::{MAX_FLUSH_INTERVAL_MS, MAX_STATE_REFRESH_MS, MIN_STATE_REFRESH_MS};
 
@@ -24,6 +24,8 @@ pub const ALLOWED_ORIGIN: &str = "ALLOWED_ORIGIN";
 pub const FORCE_APPLY: &str = "FORCE_APPLY";
 /// Name of the variable with the `resolver_id` label.
 pub const RESOLVER_ID: &str = "RESOLVER_ID";
+/// Name of the variable with the `environment` dimension.
+pub const ENVIRONMENT: &str = "ENVIRONMENT";
 /// Name of the variable with the coalescing window.
 pub const FLUSH_INTERVAL_MS: &str = "FLUSH_INTERVAL_MS";
 /// Name of the variable with the age at which the resolver state is refreshed.
@@ -68,6 +70,8 @@ pub struct Config {
     pub force_apply: bool,
     /// `RESOLVER_ID`: the `resolver_id` label, 1 to 128 bytes. Default `cf-resolver`.
     pub resolver_id: String,
+    /// `ENVIRONMENT`: where this Worker is deployed to (`production`, `staging`), at most 64 bytes. Default: not said.
+    pub environment: Option<String>,
     /// `FLUSH_INTERVAL_MS`: time for which deltas coalesce, 0 to 20,000; 0 sends at once. Default 1,000.
     pub flush_interval_ms: u64,
     /// `STATE_REFRESH_MS`: age at which the resolver state is read again, 1,000 to 86,400,000. Default 30,000.
@@ -81,6 +85,7 @@ impl Default for Config {
             allowed_origin: "*".to_owned(),
             force_apply: false,
             resolver_id: "cf-resolver".to_owned(),
+            environment: None,
             flush_interval_ms: 1_000,
             state_refresh_ms: 30_000,
         }
@@ -170,13 +175,32 @@ impl Config {
             }
         };
 
+        let environment = text(ENVIRONMENT).filter(|environment| {
+            let fits = environment.len() <= MAX_DIMENSION_BYTES;
+            if !fits {
+                problems.push(Problem::Unusable {
+                    name: ENVIRONMENT,
+                    expected: "a text of at most 64 bytes",
+                    effect: "no environment is said".to_owned(),
+                });
+            }
+            fits
+        });
+
         let mut millis = |name, default, least, most| millis(name, text(name), default, (least, most), &mut problems);
         let flush_interval_ms = millis(FLUSH_INTERVAL_MS, defaults.flush_interval_ms, 0, MAX_FLUSH_INTERVAL_MS);
         let state_refresh_ms =
             millis(STATE_REFRESH_MS, defaults.state_refresh_ms, MIN_STATE_REFRESH_MS, MAX_STATE_REFRESH_MS);
 
-        let config =
-            Self { encryption_key, allowed_origin, force_apply, resolver_id, flush_interval_ms, state_refresh_ms };
+        let config = Self {
+            encryption_key,
+            allowed_origin,
+            force_apply,
+            resolver_id,
+            environment,
+            flush_interval_ms,
+            state_refresh_ms,
+        };
         (config, problems)
     }
 }

@@ -11,7 +11,7 @@
 //!   telemetry goes on merging, flag logs go on collecting. Over the bound of bytes the oldest flag logs are given up
 //!   and counted; telemetry never is.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use tributary_proto::Message as _;
 use tributary_proto::envelope::{Envelope, EnvelopeError, StreamId};
@@ -32,6 +32,8 @@ pub struct Identity {
     pub stream_id: StreamId,
     /// The `resolver_id` label; not empty and at most `MAX_RESOLVER_ID_BYTES`, see [`crate::config::Config`].
     pub resolver_id: String,
+    /// What else is the same for all of the isolate, by name; values of at most `MAX_DIMENSION_BYTES`.
+    pub dimensions: BTreeMap<String, String>,
     /// The SDK of the telemetry.
     pub sdk: Sdk,
     /// Version of the resolver library.
@@ -255,7 +257,7 @@ impl Flusher {
             window_start_ms,
             window_end_ms,
             resolver_id: self.identity.resolver_id.clone(),
-            dimensions: std::collections::BTreeMap::new(),
+            dimensions: self.identity.dimensions.clone(),
             flag_logs,
             dropped: std::mem::take(&mut self.dropped),
         };

@@ -4,11 +4,12 @@
 //! No I/O object is ever kept here; those belong to the request that made them. No borrow is held across a wait.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use confidence_resolver::telemetry::build_request_telemetry;
 use serde_json::Value;
-use tributary_proto::envelope::StreamId;
+use tributary_proto::envelope::{COLO, ENVIRONMENT, MAX_DIMENSION_BYTES, StreamId};
 use tributary_proto::flag_logs::{Sdk, SdkId, sdk};
 
 use crate::config::Config;
@@ -38,16 +39,19 @@ thread_local! {
 }
 
 /// The isolate, made at the first request: there is no randomness, no clock and no environment before. `lookup` reads
-/// the environment.
+/// the environment; `colo` says which data centre this is, where that is known.
 ///
 /// # Errors
 /// [`EntropyError`]; the next request tries again.
-pub fn get(lookup: impl Fn(&str) -> Option<String>) -> Result<Rc<Isolate>, EntropyError> {
+pub fn get(
+    lookup: impl Fn(&str) -> Option<String>,
+    colo: impl FnOnce() -> Option<String>,
+) -> Result<Rc<Isolate>, EntropyError> {
     ISOLATE.with(|cell| {
         if let Some(isolate) = cell.get() {
             return Ok(Rc::clone(isolate));
         }
-        let isolate = Rc::new(Isolate::new(lookup)?);
+        let isolate = Rc::new(Isolate::new(lookup, colo())?);
         Ok(Rc::clone(cell.get_or_init(|| isolate)))
     })
 }
@@ -58,7 +62,7 @@ impl Isolate {
     ///
     /// # Errors
     /// [`EntropyError`].
-    pub fn new(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, EntropyError> {
+    pub fn new(lookup: impl Fn(&str) -> Option<String>, colo: Option<String>) -> Result<Self, EntropyError> {
         let stream_id = StreamId(entropy::bytes()?);
         confidence_resolver::seed_rng(u64::from_le_bytes(entropy::bytes()?));
         let (config, problems) = Config::parse(lookup);
@@ -68,6 +72,11 @@ impl Isolate {
         let identity = Identity {
             stream_id,
             resolver_id: config.resolver_id.clone(),
+            dimensions: [(COLO, colo), (ENVIRONMENT, config.environment.clone())]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                .filter(|(_, value)| !value.is_empty() && value.len() <= MAX_DIMENSION_BYTES)
+                .collect::<BTreeMap<_, _>>(),
             sdk: Sdk {
                 sdk: Some(sdk::Sdk::Id(i32::from(SdkId::CloudflareResolver))),
                 version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -58,7 +58,7 @@ pub const MAX_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_PENDING_ASSIGNMENTS: u64 = 2_000;
 
 /// Room that an envelope needs beside its flag logs: format 2 bytes, stream id 18, sequence 11, window 22, resolver id
-/// 136, two drop records 40, the header of the flag logs 4.
+/// 136, dimensions 110, two drop records 40, the header of the flag logs 4.
 pub const ENVELOPE_OVERHEAD_BYTES: usize = 512;
 
 /// The most bytes of one fragment of flag logs: alone, it fits an envelope.

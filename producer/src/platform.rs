@@ -33,7 +33,7 @@ use crate::{apply, resolve};
 /// # Errors
 /// When the runtime cannot build a response.
 pub async fn answer(request: Request, env: Env, context: Context) -> worker::Result<Response> {
-    let isolate = match isolate::get(|name| env_text(&env, name)) {
+    let isolate = match isolate::get(|name| env_text(&env, name), || request.cf().map(|cf| cf.colo())) {
         Ok(isolate) => isolate,
         Err(_) => return respond(&Reply::from(&ApiError::Internal("no randomness")), "*"),
     };

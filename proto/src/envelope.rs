@@ -29,6 +29,15 @@ pub const FORMAT: u32 = 1;
 /// The most bytes of a `resolver_id`.
 pub const MAX_RESOLVER_ID_BYTES: usize = 128;
 
+/// Name of the dimension that says which Cloudflare data centre the isolate runs in.
+pub const COLO: &str = "colo";
+
+/// Name of the dimension that says which environment the producer is deployed to.
+pub const ENVIRONMENT: &str = "environment";
+
+/// The most bytes of a dimension's value that producers send and consumers take.
+pub const MAX_DIMENSION_BYTES: usize = 64;
+
 /// The run of deltas of one isolate: 16 random bytes, drawn once per isolate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub [u8; 16]);
@@ -68,7 +77,7 @@ pub struct Envelope {
     pub window_end_ms: u64,
     /// The `resolver_id` label; not empty, at most [`MAX_RESOLVER_ID_BYTES`].
     pub resolver_id: String,
-    /// Further dimensions by name.
+    /// What else is the same for all of the isolate, by name, such as [`COLO`]; nothing here is checked.
     pub dimensions: BTreeMap<String, String>,
     /// An encoded `WriteFlagLogsRequest`; [`Envelope::flag_logs`] decodes it.
     pub flag_logs: Vec<u8>,

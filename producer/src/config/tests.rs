@@ -21,6 +21,7 @@ fn a_full_environment_is_read() {
         (ALLOWED_ORIGIN, "https://example.com"),
         (FORCE_APPLY, "True"),
         (RESOLVER_ID, "edge-1"),
+        (ENVIRONMENT, " staging "),
         (FLUSH_INTERVAL_MS, "0"),
         (STATE_REFRESH_MS, "5000"),
     ]);
@@ -29,6 +30,7 @@ fn a_full_environment_is_read() {
     assert_eq!(config.allowed_origin, "https://example.com");
     assert!(config.force_apply);
     assert_eq!(config.resolver_id, "edge-1");
+    assert_eq!(config.environment.as_deref(), Some("staging"));
     assert_eq!(config.flush_interval_ms, 0);
     assert_eq!(config.state_refresh_ms, 5_000);
 }
@@ -41,6 +43,7 @@ fn unusable_values_fall_back_to_the_default_and_are_named_without_their_value() 
         (ALLOWED_ORIGIN, "https://a\r\nx: y"),
         (FORCE_APPLY, "maybe-hunter2"),
         (RESOLVER_ID, long.as_str()),
+        (ENVIRONMENT, long.as_str()),
         (FLUSH_INTERVAL_MS, "-1"),
         (STATE_REFRESH_MS, "30s-hunter2"),
     ];

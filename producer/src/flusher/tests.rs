@@ -13,6 +13,7 @@ fn flusher() -> Flusher {
     Flusher::new(Identity {
         stream_id: StreamId([7; 16]),
         resolver_id: "test".to_owned(),
+        dimensions: BTreeMap::from([("colo".to_owned(), "AMS".to_owned())]),
         sdk: Sdk { sdk: Some(sdk::Sdk::Id(i32::from(SdkId::CloudflareResolver))), version: "1.2.3".to_owned() },
         resolver_version: "9.9.9".to_owned(),
     })
@@ -45,6 +46,7 @@ impl Receiver {
         let envelope = Envelope::decode(bytes).unwrap();
         assert_eq!(envelope.stream_id, StreamId([7; 16]));
         assert_eq!(envelope.resolver_id, "test");
+        assert_eq!(envelope.dimensions["colo"], "AMS");
         if !self.sequences.insert(envelope.sequence) {
             return;
         }

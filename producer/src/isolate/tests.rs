@@ -9,7 +9,7 @@ use crate::resolve;
 use crate::testing::{SECRET, state, wrapped};
 
 fn isolate() -> Isolate {
-    let isolate = Isolate::new(|_| None).unwrap();
+    let isolate = Isolate::new(|_| None, None).unwrap();
     let fetched = crate::state::Fetched { bytes: wrapped(&state()), metadata: None };
     isolate.state.borrow_mut().finish(500, Ok(Some(fetched))).unwrap();
     isolate
@@ -34,6 +34,22 @@ fn two_isolates_have_two_streams() {
         Envelope::decode(&attempt.messages[0].1).unwrap().stream_id
     };
     assert_ne!(stream(&isolate()), stream(&isolate()));
+}
+
+#[test]
+fn every_message_says_where_its_isolate_runs() {
+    let environment = |name: &str| (name == "ENVIRONMENT").then(|| "staging".to_owned());
+    let dimensions = |colo: Option<&str>| {
+        let isolate = Isolate::new(environment, colo.map(str::to_owned)).unwrap();
+        isolate.flusher.borrow_mut().observe(1, &[1]);
+        let attempt = isolate.seal_and_take(1_000, None, None);
+        Envelope::decode(&attempt.messages[0].1).unwrap().dimensions
+    };
+    let staging = ("environment".to_owned(), "staging".to_owned());
+    assert_eq!(dimensions(Some("AMS")), BTreeMap::from([("colo".to_owned(), "AMS".to_owned()), staging.clone()]));
+    for unusable in [None, Some(""), Some("x".repeat(65).as_str())] {
+        assert_eq!(dimensions(unusable), BTreeMap::from([staging.clone()]));
+    }
 }
 
 /// Requests of one isolate interleave at every wait: their records share the window, and none holds anything of
