@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::limits::{DEFAULT_PUBLISH_INTERVAL, MIN_PUBLISH_INTERVAL};
+use crate::{
+    dimensions::Dimensions,
+    limits::{DEFAULT_DIMENSIONS_BUDGET, DEFAULT_PUBLISH_INTERVAL, MAX_SOURCES, MIN_PUBLISH_INTERVAL},
+};
 
 /// KV namespace of the published metrics.
 pub const METRICS_KV: &str = "CONFIDENCE_METRICS_KV";
@@ -86,6 +89,10 @@ pub struct Config {
     pub buckets_per_decade: u8,
     /// `METRICS_CREATED`: whether OpenMetrics text says when each series began.
     pub created: bool,
+    /// `METRICS_DIMENSIONS`: the dimensions that become labels; none by default.
+    pub dimensions: Dimensions,
+    /// `METRICS_DIMENSIONS_BUDGET`: sources with the same dimensions, 1 to [`MAX_SOURCES`]; the rest is `other`.
+    pub dimensions_budget: usize,
     /// `METRICS_SOURCE`: `kv` or `ledger`.
     pub metrics_source: MetricsSource,
     /// `CONFIDENCE_FLAG_LOGS_URL`.
@@ -136,6 +143,22 @@ impl Config {
             });
         let created =
             parse(variables, &mut problems, "METRICS_CREATED", "true or false", false, |text| text.parse().ok());
+        let dimensions = parse(
+            variables,
+            &mut problems,
+            "METRICS_DIMENSIONS",
+            "a list of colo, sdk, sdk_version, resolver_version, environment",
+            Dimensions::default(),
+            Dimensions::parse,
+        );
+        let dimensions_budget = parse(
+            variables,
+            &mut problems,
+            "METRICS_DIMENSIONS_BUDGET",
+            "a number from 1 to 80",
+            DEFAULT_DIMENSIONS_BUDGET,
+            |text| text.parse().ok().filter(|n| (1..=MAX_SOURCES).contains(n)),
+        );
         let metrics_source =
             parse(variables, &mut problems, "METRICS_SOURCE", "kv or ledger", MetricsSource::Kv, |text| match text {
                 "kv" => Some(MetricsSource::Kv),
@@ -165,6 +188,8 @@ impl Config {
             publish_interval,
             buckets_per_decade,
             created,
+            dimensions,
+            dimensions_budget,
             metrics_source,
         };
         (config, problems)
@@ -214,6 +239,9 @@ mod tests {
             ("METRICS_BUCKETS_PER_DECADE", "19"),
             ("METRICS_SOURCE", "redis"),
             ("METRICS_CREATED", "maybe"),
+            ("METRICS_DIMENSIONS", "colo,country"),
+            ("METRICS_DIMENSIONS_BUDGET", "0"),
+            ("METRICS_DIMENSIONS_BUDGET", "81"),
             ("CONFIDENCE_FLAG_LOGS_URL", "ftp://x"),
         ] {
             let (config, problems) = Config::read(&BTreeMap::from([(name, bad)]));

@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod config;
 pub mod dead_letters;
+pub mod dimensions;
 pub mod ledger;
 pub mod limits;
 pub mod message;
@@ -80,8 +81,12 @@ mod entry {
         }
         let report = report().map_err(|error| JsValue::from(error.to_string()))?;
         let (handles, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
-        let surroundings =
-            Surroundings { now_ms: runtime::now_ms(), random: runtime::random(), resolver_id: &config.resolver_id };
+        let surroundings = Surroundings {
+            now_ms: runtime::now_ms(),
+            random: runtime::random(),
+            resolver_id: &config.resolver_id,
+            dimensions: config.dimensions,
+        };
         let result =
             process(&messages, &Ledger::new(&env), &Backend::new(&env, &config), &dead_letters, &report, surroundings)
                 .await;

@@ -40,6 +40,14 @@ pub const MAX_CLOCK_LEAD: Duration = Duration::from_secs(3600);
 /// of the 10,000 series that the state can hold.
 pub const MAX_ACCOUNTS: usize = 500;
 
+/// Sources that have series of their own: pairs of a `resolver_id` and dimensions. Each has at most 12 series of
+/// `confidence_resolves`, and a family of the state at most 1,000.
+pub const MAX_SOURCES: usize = 80;
+
+/// Sources with the same dimensions, where `METRICS_DIMENSIONS_BUDGET` says nothing else. Less than [`MAX_SOURCES`], so
+/// that another choice of dimensions still finds room.
+pub const DEFAULT_DIMENSIONS_BUDGET: usize = 50;
+
 /// The most records of one commit: a batch holds at most 100 messages (Queues › Platform › Limits), and the consumer
 /// adds reports of its own.
 pub const MAX_RECORDS_PER_COMMIT: usize = 128;

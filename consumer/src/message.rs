@@ -1,5 +1,7 @@
 //! One queue message: from what the platform hands over to a checked record, or the reason why not.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest as _, Sha256};
 use tributary_proto::{
     envelope::{Envelope, EnvelopeError, StreamId, decode_legacy},
@@ -49,6 +51,8 @@ pub struct Decoded {
     pub window_start_ms: u64,
     /// The `resolver_id` label.
     pub resolver_id: String,
+    /// What else its producer says of itself, by name: see [`crate::dimensions`]. Nothing here is checked.
+    pub dimensions: BTreeMap<String, String>,
     /// Its flag logs, without telemetry.
     pub logs: WriteFlagLogsRequest,
     /// Its telemetry.
@@ -155,6 +159,7 @@ fn decode_envelope(envelope: Envelope) -> Result<Decoded, MalformedMessage> {
         record,
         window_start_ms: envelope.window_start_ms,
         resolver_id: envelope.resolver_id,
+        dimensions: envelope.dimensions,
         logs,
         telemetry,
         dropped: envelope.dropped,
@@ -177,6 +182,7 @@ fn decode_text(message: &QueueMessage, text: &str, resolver_id: &str) -> Result<
         record,
         window_start_ms: message.sent_ms,
         resolver_id: resolver_id.to_owned(),
+        dimensions: BTreeMap::new(),
         logs,
         telemetry,
         dropped: Vec::new(),

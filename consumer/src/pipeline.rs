@@ -28,6 +28,7 @@ use crate::{
         bury::{Burial, DeadLetterFailure, DeadLetterPort, bury},
         letter::{RETRIES_EXHAUSTED, backend_reason, letter_of, redriven},
     },
+    dimensions::Dimensions,
     limits::{MAX_COMMIT_TRIES, MAX_RETRIES},
     message::{Decoded, QueueMessage, Telemetry, decode, without_content},
     self_metrics as metrics,
@@ -143,6 +144,8 @@ pub struct Surroundings<'a> {
     pub random: u32,
     /// The `resolver_id` of messages that name none, and of this consumer's own deliveries.
     pub resolver_id: &'a str,
+    /// What labels the series of Confidence's telemetry beside it.
+    pub dimensions: Dimensions,
 }
 
 /// What is to become of a message.
@@ -366,8 +369,8 @@ async fn commit(
         if fresh.is_empty() && own.is_none() {
             return Ok(());
         }
-        let mut delta =
-            metrics::delta_of(&fresh, surroundings.now_ms).map_err(|error| LedgerFailure(error.to_string()))?;
+        let mut delta = metrics::delta_of(&fresh, surroundings.dimensions, surroundings.now_ms)
+            .map_err(|error| LedgerFailure(error.to_string()))?;
         let mut records: Vec<_> = fresh.iter().map(|decoded| decoded.record.to_wire()).collect();
         if let Some((record, own_delta)) = &own {
             delta.merge(own_delta).map_err(|error| LedgerFailure(error.to_string()))?;

@@ -198,7 +198,7 @@ fn message(sequence: u64) -> QueueMessage {
         window_start_ms: NOW - 2_000,
         window_end_ms: NOW - 1_000,
         resolver_id: "eu".into(),
-        dimensions: Default::default(),
+        dimensions: [("colo", "AMS"), ("environment", "test")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         flag_logs: logs.encode_to_vec(),
         dropped: vec![],
     };
@@ -239,7 +239,8 @@ fn run_with(
     dead: &FakeDead,
     report: &RefCell<SelfReport>,
 ) -> BatchResult {
-    let surroundings = Surroundings { now_ms: NOW, random: 0, resolver_id: "cf-resolver" };
+    let surroundings =
+        Surroundings { now_ms: NOW, random: 0, resolver_id: "cf-resolver", dimensions: Dimensions::default() };
     let result = block_on(process(messages, ledger, backend, dead, report, surroundings));
     assert_eq!(result.verdicts.len(), messages.len(), "every message has its verdict");
     result
@@ -608,7 +609,7 @@ fn a_ledger_that_answers_nonsense_is_a_failure_and_not_a_loop() {
     }
     for verdicts in [vec![], vec![1, 1], vec![0, 0], vec![99; 3]] {
         let ledger = Nonsense(CommitResponse { applied: false, verdicts });
-        let surroundings = Surroundings { now_ms: NOW, random: 0, resolver_id: "r" };
+        let surroundings = Surroundings { now_ms: NOW, random: 0, resolver_id: "r", dimensions: Dimensions::default() };
         let result = block_on(process(
             &[message(1)],
             &ledger,
@@ -619,4 +620,29 @@ fn a_ledger_that_answers_nonsense_is_a_failure_and_not_a_loop() {
         ));
         assert!(matches!(result.events[0], Event::LedgerFailed(_)));
     }
+}
+
+#[test]
+fn dimensions_are_switched_on_and_off_without_losing_or_doubling_a_count() {
+    let (ledger, backend, report) = (FakeLedger::new(), FakeBackend::new(), report());
+    let choices = ["", "colo", "colo,environment", ""];
+    for (sequence, chosen) in (1..).zip(choices) {
+        let dimensions = Dimensions::parse(chosen).unwrap();
+        let surroundings = Surroundings { now_ms: NOW, random: 0, resolver_id: "cf-resolver", dimensions };
+        // Redelivered under the next choice, a record that counts already counts no more.
+        for sequence in [sequence, sequence - 1] {
+            if sequence > 0 {
+                let batch = [message(sequence)];
+                block_on(process(&batch, &ledger, &backend, &FakeDead::default(), &report, surroundings));
+            }
+        }
+    }
+    let matched = ("reason", "RESOLVE_REASON_MATCH");
+    let count = |own: &[(&str, &str)]| {
+        ledger.counter("confidence_resolves", &[&[("resolver_id", "eu"), matched], own].concat())
+    };
+    assert_eq!(count(&[]), 1 + 4);
+    assert_eq!(count(&[("colo", "AMS")]), 2);
+    assert_eq!(count(&[("colo", "AMS"), ("environment", "test")]), 3);
+    assert_eq!((ledger.outcome("applied"), ledger.outcome("duplicate")), (4, 3));
 }

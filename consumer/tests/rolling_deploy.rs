@@ -179,7 +179,8 @@ fn a_stored_state_of_schema_1_is_migrated_and_one_of_today_is_refused_by_nobody_
     let (read, _) = migration::from_1(&stored, 0, NOW).unwrap().state.open().unwrap();
     assert_eq!(counter(&read, "deltas", &[]), 7);
 
-    let mut book = Book { state: state(), floors: Default::default(), status: Default::default() };
+    let mut book =
+        Book { state: state(), floors: Default::default(), status: Default::default(), dimensions_budget: 50 };
     book.floors.forget(StreamKind::Legacy, NOW - 500);
     let sealed = StoredState::seal(&book);
     let golden = StoredState { bytes: today("state.2.hex", &sealed.bytes), ..sealed };

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use tributary_consumer::{
+    dimensions::Dimensions,
     ledger::{
         book::{Book, ForgetReason},
         commit::{Commit, Decision, Record, StreamKind, StreamRow, decide},
@@ -72,7 +73,7 @@ impl Ledger {
     /// Commits a batch of messages as the pipeline does, all of it through bytes.
     fn commit_messages(&mut self, messages: &[Decoded]) -> Decision {
         self.commits += 1;
-        let delta = self_metrics::delta_of(&messages.iter().collect::<Vec<_>>(), NOW).unwrap();
+        let delta = self_metrics::delta_of(&messages.iter().collect::<Vec<_>>(), Dimensions::default(), NOW).unwrap();
         let records = messages.iter().map(|decoded| decoded.record.to_wire()).collect();
         let bytes = CommitRequest { records, delta: Some(delta.to_wire()) }.encode_to_vec();
         let commit = Commit::from_wire(CommitRequest::decode(bytes.as_slice()).unwrap()).unwrap();
@@ -261,7 +262,8 @@ fn the_stored_row_stays_below_what_sqlite_takes_whatever_messages_carry() {
         // The state and the floors around it; a row may have 2 MB.
         assert!(ledger.state_bytes() <= MAX_SNAPSHOT_BYTES + 100, "{} bytes", ledger.state_bytes());
     }
-    assert!(ledger.book.state.reserved_bytes() > MAX_SNAPSHOT_BYTES - 10_000, "nothing here is hostile");
+    // Producers beyond the bound share the series of `other`, so labels of initialisations are what fills the state most.
+    assert!(ledger.book.state.reserved_bytes() > 1_200_000, "{} bytes", ledger.book.state.reserved_bytes());
     // What was there from the start is there, and grows: the first producer, and every sum of the accounts.
     let before = ledger.count(self_metrics::RECORDS_APPLIED.name(), &[(catalog::RESOLVER_ID, "eu")]).unwrap();
     let refused = ledger.count(self_metrics::SERIES_REFUSED.name(), &[]).unwrap();

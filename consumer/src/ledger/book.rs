@@ -11,7 +11,10 @@ use super::{
     floor::{Floors, StreamBounds},
     storage::{StorageError, StoredState, StoredTally},
 };
-use crate::self_metrics::{self, LedgerStatus, NotRecorded};
+use crate::{
+    limits::DEFAULT_DIMENSIONS_BUDGET,
+    self_metrics::{self, LedgerStatus, NotRecorded},
+};
 
 /// The Ledger's memory.
 ///
@@ -24,6 +27,8 @@ pub struct Book {
     pub floors: Floors,
     /// Counts over the rows of all streams.
     pub status: LedgerStatus,
+    /// `METRICS_DIMENSIONS_BUDGET`; not a part of what is stored.
+    pub dimensions_budget: usize,
 }
 
 /// Why streams are forgotten.
@@ -57,7 +62,12 @@ impl Book {
         let mut state = Snapshot::new(now_ms);
         self_metrics::declare(&mut state, resolver_id, now_ms)
             .map_err(|error| StorageError::State(error.to_string()))?;
-        Ok(Self { state, floors: Floors::default(), status: LedgerStatus::default() })
+        Ok(Self {
+            state,
+            floors: Floors::default(),
+            status: LedgerStatus::default(),
+            dimensions_budget: DEFAULT_DIMENSIONS_BUDGET,
+        })
     }
 
     /// What is stored, or a new state where nothing at all is stored.
@@ -85,7 +95,7 @@ impl Book {
         match stored {
             Some(stored) => {
                 let (state, floors) = stored.open()?;
-                Ok(Self { state, floors, status })
+                Ok(Self { state, floors, status, dimensions_budget: DEFAULT_DIMENSIONS_BUDGET })
             }
             None if status.streams.values().any(|streams| *streams > 0) => Err(StorageError::StateMissing),
             None => Self::new(resolver_id, now_ms),

@@ -17,6 +17,7 @@ use super::{
     account::{self, Entries},
     book::Book,
     floor::Floors,
+    sources::{self, FoldError},
     stream::{SequenceError, StreamProgress},
 };
 use crate::{
@@ -138,6 +139,9 @@ pub enum CommitError {
     /// The delta cannot be applied to the state: a total would overflow.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// The series of sources beyond the bound do not add up.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
     /// The records cannot be accounted for: a total would overflow.
     #[error(transparent)]
     Account(#[from] self_metrics::NotRecorded),
@@ -243,12 +247,17 @@ pub fn decide(
         entry.lost = entry.lost.saturating_add(change.given_up);
         given_up = given_up.saturating_add(change.given_up);
     }
-    let mut delta = commit.delta.clone();
+    let folded = sources::fold(&commit.delta, &book.state, book.dimensions_budget)?;
+    let series_folded = folded.series;
+    let mut delta = folded.delta.into_owned();
     self_metrics::account_entries(&mut delta, &entries)?;
     let applied = book.state.apply(&delta, now_ms)?;
     let series_refused = applied.series_refused.saturating_add(applied.series_conflicting);
     if series_refused > 0 {
         book.note(now_ms, |delta| self_metrics::series_refused(delta, series_refused))?;
+    }
+    if series_folded > 0 {
+        book.note(now_ms, |delta| self_metrics::series_folded(delta, series_folded))?;
     }
     let mut rows = BTreeMap::new();
     for (stream_id, change) in changes {

@@ -15,7 +15,10 @@ use super::{
     floor::Floors,
     storage::{SCHEMA, StorageError, StoredState},
 };
-use crate::{limits::HORIZON, self_metrics};
+use crate::{
+    limits::{DEFAULT_DIMENSIONS_BUDGET, HORIZON},
+    self_metrics,
+};
 
 /// How many records are missing from the streams of producers of schema 1.
 pub const MISSING_1: &str = "SELECT COALESCE(SUM((gap.value->>1) - (gap.value->>0) + 1), 0) AS missing \
@@ -61,7 +64,12 @@ pub fn from_1(stored: &StoredState, missing: u64, now_ms: u64) -> Result<Migrate
     let state = Snapshot::decode(stored.checked_bytes()?).map_err(|error| invalid(&error))?;
     let horizon_ms = u64::try_from(HORIZON.as_millis()).unwrap_or(u64::MAX);
     let floor_ms = now_ms.saturating_sub(horizon_ms);
-    let mut book = Book { state, floors: Floors::all_at(floor_ms), status: Default::default() };
+    let mut book = Book {
+        state,
+        floors: Floors::all_at(floor_ms),
+        status: Default::default(),
+        dimensions_budget: DEFAULT_DIMENSIONS_BUDGET,
+    };
     self_metrics::declare_accounts(&mut book.state);
     let entries = Entries::from([(UNKNOWN.to_owned(), Entry { sent: missing, ..Entry::default() })]);
     book.note(now_ms, |delta| self_metrics::account_entries(delta, &entries)).map_err(|error| invalid(&error))?;

@@ -21,5 +21,6 @@ pub mod dead_letters;
 pub mod floor;
 pub mod migration;
 pub mod publish;
+pub mod sources;
 pub mod storage;
 pub mod stream;

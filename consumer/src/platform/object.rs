@@ -321,6 +321,7 @@ impl Ledger {
         let tallies: Vec<StoredTally> = sql.exec(storage::COUNT_STREAMS, None)?.to_array()?;
         let mut book = Book::load(stored.as_ref(), &tallies, &self.config.resolver_id, now_ms())?;
         book.status.dead_letters = self.inventory()?.counts;
+        book.dimensions_budget = self.config.dimensions_budget;
         if stored.is_none() {
             // Stored at once, so that the time it starts at does not move before the first delta comes.
             self.write(&BTreeMap::new(), &book)?;

@@ -4,8 +4,8 @@ use tributary_proto::v1::commit_response::Verdict;
 use tributary_telemetry::{Delta, LabelSet, confidence::catalog};
 
 use super::{
-    BACKEND_REQUESTS, BATCH_MESSAGES, FORGOTTEN_STREAMS, KV_WRITES, MALFORMED, MESSAGES, NotRecorded, SERIES_REFUSED,
-    add, add_observations,
+    BACKEND_REQUESTS, BATCH_MESSAGES, FORGOTTEN_STREAMS, KV_WRITES, MALFORMED, MESSAGES, NotRecorded, SERIES_FOLDED,
+    SERIES_REFUSED, add, add_observations,
 };
 use crate::{
     backend::delivery::{DeliveryOutcome, Destination},
@@ -79,6 +79,14 @@ pub fn kv_write(delta: &mut Delta, key: &str, written: bool) -> Result<(), NotRe
 /// [`NotRecorded`]
 pub fn series_refused(delta: &mut Delta, series: u64) -> Result<(), NotRecorded> {
     add(delta, &SERIES_REFUSED, &[], series)
+}
+
+/// Series were put under `other`.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn series_folded(delta: &mut Delta, series: u64) -> Result<(), NotRecorded> {
+    add(delta, &SERIES_FOLDED, &[], series)
 }
 
 /// Streams were forgotten.

@@ -52,6 +52,11 @@ pub const FORGOTTEN_STREAMS: FamilyDescriptor =
 /// Series that the bound refused.
 pub const SERIES_REFUSED: FamilyDescriptor =
     counter("tributary_refused_series", "New series refused because the bound on series was reached.");
+/// Series that the bound on sources put under `other`.
+pub const SERIES_FOLDED: FamilyDescriptor = counter(
+    "tributary_folded_series",
+    "Series of deltas that were counted under \"other\" because there are too many producers or dimensions.",
+);
 /// Puts of the published copies.
 pub const KV_WRITES: FamilyDescriptor =
     counter("tributary_kv_writes", "Writes of the published metrics to Workers KV.");
@@ -106,6 +111,7 @@ mod tests {
             &LOST_RECORDS,
             &FORGOTTEN_STREAMS,
             &SERIES_REFUSED,
+            &SERIES_FOLDED,
             &KV_WRITES,
             &BATCH_MESSAGES,
             &DELTA_AGE,

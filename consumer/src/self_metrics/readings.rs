@@ -9,7 +9,7 @@ use tributary_telemetry::{
 
 use super::{
     BACKEND_REQUESTS, FORGOTTEN_STREAMS, KV_WRITES, LAST_APPLIED, LOST_RECORDS, MESSAGES, NotRecorded, RECORDS_MISSING,
-    SERIES, SERIES_REFUSED, STREAMS, accounts, declare_account, declare_accounts, labels, set,
+    SERIES, SERIES_FOLDED, SERIES_REFUSED, STREAMS, accounts, declare_account, declare_accounts, labels, set,
 };
 use crate::{
     backend::delivery::Destination,
@@ -80,6 +80,7 @@ pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(
     }
     zero(&LOST_RECORDS, &[])?;
     zero(&SERIES_REFUSED, &[])?;
+    zero(&SERIES_FOLDED, &[])?;
     for kind in StreamKind::ALL {
         for reason in ForgetReason::ALL {
             zero(&FORGOTTEN_STREAMS, &[("kind", kind.as_str()), ("reason", reason.as_str())])?;

@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 
 use tributary_proto::v1::{self, dropped};
-use tributary_telemetry::{Delta, Number, confidence::TelemetryDelta};
+use tributary_telemetry::{
+    Delta, Number,
+    confidence::{Source, TelemetryDelta},
+};
 
 use super::{
     DELTA_AGE, DROPPED, LAST_APPLIED, MESSAGES, NotRecorded, REBUCKETED, TELEMETRY_REFUSED, add, add_observations,
     labels, set,
 };
-use crate::message::{Decoded, Telemetry};
+use crate::{
+    dimensions::Dimensions,
+    message::{Decoded, Telemetry},
+};
 
 const AGE_BOUNDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0];
 
@@ -18,14 +24,15 @@ const AGE_BOUNDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 30
 ///
 /// # Errors
 /// [`NotRecorded`] where a 64-bit total would overflow.
-pub fn delta_of(records: &[&Decoded], now_ms: u64) -> Result<Delta, NotRecorded> {
-    let mut by_producer: BTreeMap<&str, Vec<&Decoded>> = BTreeMap::new();
+pub fn delta_of(records: &[&Decoded], dimensions: Dimensions, now_ms: u64) -> Result<Delta, NotRecorded> {
+    let mut by_source = BTreeMap::<_, Vec<&Decoded>>::new();
     for decoded in records {
-        by_producer.entry(&decoded.resolver_id).or_default().push(decoded);
+        by_source.entry((&decoded.resolver_id, dimensions.labels_of(decoded))).or_default().push(decoded);
     }
     let mut merged = Delta::new();
-    for (resolver_id, records) in by_producer {
-        merged.merge(&delta_of_producer(resolver_id, &records, now_ms)?).map_err(NotRecorded::new)?;
+    for ((resolver_id, dimensions), records) in by_source {
+        let source = Source { resolver_id, dimensions: &dimensions };
+        merged.merge(&delta_of_source(source, &records, now_ms)?).map_err(NotRecorded::new)?;
     }
     if !records.is_empty() {
         set(&mut merged, &LAST_APPLIED, &[], Number::Float(seconds(now_ms)), now_ms)?;
@@ -33,7 +40,7 @@ pub fn delta_of(records: &[&Decoded], now_ms: u64) -> Result<Delta, NotRecorded>
     Ok(merged)
 }
 
-fn delta_of_producer(resolver_id: &str, records: &[&Decoded], now_ms: u64) -> Result<Delta, NotRecorded> {
+fn delta_of_source(source: Source<'_>, records: &[&Decoded], now_ms: u64) -> Result<Delta, NotRecorded> {
     let mut telemetry = TelemetryDelta::default();
     let (mut rebucketed, mut refused) = (0u64, 0u64);
     let mut dropped: BTreeMap<&str, u64> = BTreeMap::new();
@@ -52,7 +59,8 @@ fn delta_of_producer(resolver_id: &str, records: &[&Decoded], now_ms: u64) -> Re
         }
     }
     let window_start_ms = records.iter().map(|record| record.window_start_ms).min().unwrap_or(now_ms);
-    let mut delta = telemetry.to_delta(resolver_id, window_start_ms).map_err(NotRecorded::new)?;
+    let mut delta = telemetry.to_delta(source, window_start_ms).map_err(NotRecorded::new)?;
+    let resolver_id = source.resolver_id;
     let producer = [("resolver_id", resolver_id)];
     let applied = u64::try_from(records.len()).unwrap_or(u64::MAX);
     add(&mut delta, &MESSAGES, &[("outcome", "applied"), ("resolver_id", resolver_id)], applied)?;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use tributary_consumer::{
+    dimensions::Dimensions,
     ledger::floor::StreamBounds,
     message::{MessageBody, QueueMessage, decode},
     pipeline::{BatchResult, MessageVerdict, Surroundings, process},
@@ -238,7 +239,8 @@ impl Run {
         let now_ms = self.world.now_ms.get();
         let random = u32::try_from(self.below(1 << 32)).unwrap();
         let future = Box::pin(async move {
-            let surroundings = Surroundings { now_ms, random, resolver_id: LEGACY_PRODUCER };
+            let surroundings =
+                Surroundings { now_ms, random, resolver_id: LEGACY_PRODUCER, dimensions: Dimensions::default() };
             process(&messages, &*ledger, &*backend, &*dead, &report, surroundings).await
         });
         self.running.push(Running { isolate, items, future });

@@ -13,6 +13,7 @@ pub mod text;
 
 use tributary_consumer::{
     backend::flag_logs::MergedFlagLogs,
+    dimensions::Dimensions,
     message::{Decoded, Telemetry},
     self_metrics::delta_of,
 };
@@ -24,7 +25,7 @@ const NOW_MS: u64 = 1_800_000_000_000;
 
 /// What a message goes through after it was decoded: into the metrics, and merged with itself for the backend.
 fn consume(decoded: Decoded) {
-    if let Ok(delta) = delta_of(&[&decoded], NOW_MS) {
+    if let Ok(delta) = delta_of(&[&decoded], Dimensions::parse("colo,sdk,sdk_version").unwrap_or_default(), NOW_MS) {
         let mut state = Snapshot::new(NOW_MS);
         if state.apply(&delta, NOW_MS).is_ok() {
             text::check_text(&state, 3);

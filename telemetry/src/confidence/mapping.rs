@@ -31,18 +31,36 @@ pub enum MappingError {
     Latency(MergeError),
 }
 
+/// Whose telemetry it is: the labels that all of its series have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// The `resolver_id`.
+    pub resolver_id: &'a str,
+    /// Further labels, each with a name of its own; an empty value is an absent label. Provider initialisations do not
+    /// get them: their labels are the sender's, and two labels of one name would clash.
+    pub dimensions: &'a [(&'static str, &'a str)],
+}
+
+impl<'a> From<&'a str> for Source<'a> {
+    fn from(resolver_id: &'a str) -> Self {
+        Self { resolver_id, dimensions: &[] }
+    }
+}
+
+impl Source<'_> {
+    fn labels(&self, reason: Option<&str>) -> Result<LabelSet, LabelError> {
+        let own = [(catalog::RESOLVER_ID, self.resolver_id)].into_iter().chain(self.dimensions.iter().copied());
+        LabelSet::from_pairs(own.chain(reason.map(|reason| (catalog::REASON, reason))))
+    }
+}
+
 /// The label value of a reason.
 fn reason_label(reason: i32) -> &'static str {
     ResolveReason::try_from(reason).map_or(UNKNOWN_REASON, |reason| reason.as_str_name())
 }
 
-/// The labels of a resolver's series of one reason.
-fn with_reason(resolver_id: &str, reason: &str) -> Result<LabelSet, LabelError> {
-    LabelSet::from_pairs([(catalog::RESOLVER_ID, resolver_id), (catalog::REASON, reason)])
-}
-
 impl TelemetryDelta {
-    /// Maps what the resolver `resolver_id` reports for a window that began at `window_start_ms`, in milliseconds since
+    /// Maps what `source` (a `resolver_id` alone, or a [`Source`]) reports for a window that began at `window_start_ms`, in milliseconds since
     /// the epoch.
     ///
     /// A group of counters (deduplication, events, flush) is mapped as a whole as soon as one of it is above 0, so that
@@ -51,17 +69,18 @@ impl TelemetryDelta {
     ///
     /// # Errors
     /// Every [`MappingError`].
-    pub fn to_delta(&self, resolver_id: &str, window_start_ms: u64) -> Result<Delta, MappingError> {
+    pub fn to_delta<'a>(&self, source: impl Into<Source<'a>>, window_start_ms: u64) -> Result<Delta, MappingError> {
+        let source = source.into();
         let mut delta = Delta::new();
         delta.set_start(window_start_ms);
-        let labels = LabelSet::from_pairs([(catalog::RESOLVER_ID, resolver_id)])?;
+        let labels = source.labels(None)?;
         if !self.latency.is_empty() {
             let histogram =
                 self.latency.to_histogram().map_err(|_| MappingError::Latency(MergeError::CountOverflow))?;
             delta.add_histogram(&catalog::RESOLVE_LATENCY, labels.clone(), &histogram)?;
         }
         for (reason, count) in self.resolves() {
-            delta.add_counter(&catalog::RESOLVES, with_reason(resolver_id, reason_label(reason))?, count)?;
+            delta.add_counter(&catalog::RESOLVES, source.labels(Some(reason_label(reason)))?, count)?;
         }
         let ApplyDedupCounts { applies, deduped, overflow, sweeps } = self.apply_dedup;
         let FlushCounts { succeeded, failed } = self.flush;
@@ -89,7 +108,7 @@ impl TelemetryDelta {
             }
         }
         for (init_labels, count) in &self.provider_init {
-            delta.add_counter(&catalog::PROVIDER_INIT, provider_labels(resolver_id, init_labels)?, *count)?;
+            delta.add_counter(&catalog::PROVIDER_INIT, provider_labels(source.resolver_id, init_labels)?, *count)?;
         }
         self.map_readings(&labels, &mut delta)?;
         Ok(delta)
@@ -139,10 +158,11 @@ fn provider_labels(resolver_id: &str, labels: &BTreeMap<String, String>) -> Resu
 /// # Errors
 /// [`LabelError`] if `resolver_id` is no label value; nothing changed.
 pub fn declare_resolver(snapshot: &mut Snapshot, resolver_id: &str) -> Result<Applied, LabelError> {
-    let labels = LabelSet::from_pairs([(catalog::RESOLVER_ID, resolver_id)])?;
+    let source = Source::from(resolver_id);
+    let labels = source.labels(None)?;
     let mut reasons = Vec::with_capacity(KNOWN_REASONS);
     for reason in (0_i32..).take(KNOWN_REASONS) {
-        reasons.push(with_reason(resolver_id, reason_label(reason))?);
+        reasons.push(source.labels(Some(reason_label(reason)))?);
     }
     let mut applied = snapshot.declare(&catalog::RESOLVE_LATENCY, labels.clone(), Zero::Histogram(Bounds::latency()));
     for labels in reasons {

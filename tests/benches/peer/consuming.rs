@@ -20,6 +20,7 @@ use tributary_consumer::{
     },
     config::Config,
     dead_letters::bury::{DeadLetterFailure, DeadLetterPort},
+    dimensions::Dimensions,
     ledger::{
         book::Book,
         commit::{Commit, Decision, StreamRow, decide},
@@ -125,7 +126,8 @@ pub(crate) fn process_batch(messages: &[QueueMessage], ledger: &CoreLedger) -> V
     let (config, _) = Config::read(&BTreeMap::new());
     let backend = Bodies { config, bodies: RefCell::default() };
     let report = RefCell::new(SelfReport::new(StreamId([0xee; 16])));
-    let surroundings = Surroundings { now_ms: NOW_MS, random: 0, resolver_id: RESOLVER_ID };
+    let surroundings =
+        Surroundings { now_ms: NOW_MS, random: 0, resolver_id: RESOLVER_ID, dimensions: Dimensions::default() };
     let result = finish(process(messages, ledger, &backend, &NoDead, &report, surroundings));
     assert!(result.verdicts.iter().all(|verdict| *verdict == MessageVerdict::Ack), "{:?}", result.events);
     backend.bodies.into_inner()
@@ -160,7 +162,7 @@ fn decode_ours(message: &QueueMessage) -> Decoded {
 
 /// Both merges of a batch: its flag logs for the backend, its metrics for the Ledger.
 fn merge_ours(batch: Vec<Decoded>) -> (Vec<WriteFlagLogsRequest>, Delta) {
-    let delta = self_metrics::delta_of(&batch.iter().collect::<Vec<_>>(), NOW_MS).unwrap();
+    let delta = self_metrics::delta_of(&batch.iter().collect::<Vec<_>>(), Dimensions::default(), NOW_MS).unwrap();
     let mut merged = MergedFlagLogs::default();
     for Decoded { logs, telemetry, .. } in batch {
         merged.add_logs(logs);
