@@ -4,6 +4,7 @@
 pub mod chaos;
 pub mod consumer;
 pub mod exposition;
+pub mod grafana;
 pub mod http;
 pub mod installation;
 pub mod wait;

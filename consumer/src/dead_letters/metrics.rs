@@ -39,6 +39,9 @@ pub const LETTERS_BYTES: FamilyDescriptor = FamilyDescriptor::from_static(
     MetricKind::Gauge,
 );
 
+/// All families of dead letters.
+pub const ALL: [FamilyDescriptor; 4] = [SENDS, CHANGES, LETTERS, LETTERS_BYTES];
+
 /// A change of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -137,10 +140,9 @@ mod tests {
 
     #[test]
     fn families_are_distinct_and_well_named() {
-        let all = [&SENDS, &CHANGES, &LETTERS, &LETTERS_BYTES];
-        let names: std::collections::BTreeSet<_> = all.iter().map(|family| family.name()).collect();
-        assert_eq!(names.len(), all.len());
-        for family in all {
+        let names: std::collections::BTreeSet<_> = ALL.iter().map(FamilyDescriptor::name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for family in &ALL {
             let (name, help) = (family.name().to_owned(), family.help().to_owned());
             FamilyDescriptor::new(name, help, family.unit().to_owned(), family.kind()).unwrap();
         }

@@ -92,36 +92,39 @@ pub const LAST_APPLIED: FamilyDescriptor = FamilyDescriptor::from_static(
     MetricKind::Gauge,
 );
 
+/// All families of this module; those of dead letters are in
+/// [`dead_letters::metrics::ALL`](crate::dead_letters::metrics::ALL).
+pub static ALL: &[&FamilyDescriptor] = &[
+    &MESSAGES,
+    &MALFORMED,
+    &TELEMETRY_REFUSED,
+    &REBUCKETED,
+    &DROPPED,
+    &BACKEND_REQUESTS,
+    &RECORDS_SENT,
+    &RECORDS_APPLIED,
+    &RECORDS_MISSING,
+    &LOST_RECORDS,
+    &FORGOTTEN_STREAMS,
+    &SERIES_REFUSED,
+    &SERIES_FOLDED,
+    &KV_WRITES,
+    &BATCH_MESSAGES,
+    &DELTA_AGE,
+    &STREAMS,
+    &SERIES,
+    &LAST_APPLIED,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_of_all_families_are_distinct_and_counters_come_without_their_suffix() {
-        let all = [
-            &MESSAGES,
-            &MALFORMED,
-            &TELEMETRY_REFUSED,
-            &REBUCKETED,
-            &DROPPED,
-            &BACKEND_REQUESTS,
-            &RECORDS_SENT,
-            &RECORDS_APPLIED,
-            &RECORDS_MISSING,
-            &LOST_RECORDS,
-            &FORGOTTEN_STREAMS,
-            &SERIES_REFUSED,
-            &SERIES_FOLDED,
-            &KV_WRITES,
-            &BATCH_MESSAGES,
-            &DELTA_AGE,
-            &STREAMS,
-            &SERIES,
-            &LAST_APPLIED,
-        ];
-        let names: std::collections::BTreeSet<_> = all.iter().map(|family| family.name()).collect();
-        assert_eq!(names.len(), all.len());
-        for family in all {
+        let names: std::collections::BTreeSet<_> = ALL.iter().map(|family| family.name()).collect();
+        assert_eq!(names.len(), ALL.len());
+        for family in ALL {
             // The constructor for statics does not check; the one for outside names does.
             let (name, help) = (family.name().to_owned(), family.help().to_owned());
             FamilyDescriptor::new(name, help, family.unit().to_owned(), family.kind()).unwrap();

@@ -9,6 +9,7 @@
 //! | `consumer` | the consumer alone, handed batches that a queue would hand it on a bad day |
 //! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
 //! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
+//! | `dashboards` | the dashboard, the alerts and the scrape examples work on a real run, in a real Prometheus |
 //! | `parsers` | the reference parsers of both text formats read what we write |
 //!
 //! Needs both Workers built and the npm tools installed: `make test` sees to that.
@@ -17,6 +18,7 @@
 
 mod chaos;
 mod consumer;
+mod dashboards;
 mod dead_letters;
 mod http;
 mod parsers;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tributary_tests::{http::Client, installation::Installation, wait::eventually};
 
 /// A running Prometheus. Stops when it is dropped.
-struct Prometheus {
+pub(crate) struct Prometheus {
     process: Child,
     url: String,
     client: Client,
@@ -21,19 +21,27 @@ struct Prometheus {
 impl Prometheus {
     /// Starts one that scrapes `target` every second.
     fn start(target: &str, token: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        let config = folder.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{ scrape_interval: 1s }}\n\
-             scrape_configs:\n\
+        let config = format!(
+            "scrape_configs:\n\
              - job_name: tributary\n\
              \x20 authorization: {{ type: Bearer, credentials: {token} }}\n\
              \x20 static_configs: [{{ targets: ['{target}'] }}]\n"
         );
-        fs::write(&config, text).unwrap();
+        Self::with_config(&config, &[])
+    }
+
+    /// Starts one with this configuration, which has no `global` part, and with these files beside it. It scrapes and
+    /// evaluates every second.
+    pub(crate) fn with_config(config: &str, files: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().unwrap();
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        let path = folder.path().join("prometheus.yml");
+        fs::write(&path, format!("global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n{config}")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--config.file={}", path.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .stdout(Stdio::null())
@@ -43,13 +51,29 @@ impl Prometheus {
         Self { process, url: format!("http://127.0.0.1:{port}"), client: Client::default(), _folder: folder }
     }
 
+    /// What the API answers; an error of the API is an error.
+    pub(crate) fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Result<serde_json::Value, String> {
+        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let query: Vec<_> =
+            parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        let reply = self.client.send("GET", &format!("{}/api/v1/{path}?{}", self.url, query.join("&")), &[], b"")?;
+        match reply.json() {
+            mut answer if answer["status"] == "success" => Ok(answer["data"].take()),
+            _ => Err(reply.body),
+        }
+    }
+
+    /// The values of an instant query, one for each series.
+    pub(crate) fn values(&self, query: &str) -> Result<Vec<f64>, String> {
+        let data = self.api("query", &[("query", query)])?;
+        let series = data["result"].as_array().ok_or_else(|| data.to_string())?;
+        let value = |series: &serde_json::Value| series["value"][1].as_str()?.parse().ok();
+        series.iter().map(|series| value(series).ok_or_else(|| series.to_string())).collect()
+    }
+
     /// The value of an instant query that gives one number.
-    fn query(&self, query: &str) -> Result<f64, String> {
-        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let reply = self.client.send("GET", &format!("{}/api/v1/query?query={encoded}", self.url), &[], b"")?;
-        let answer = reply.json();
-        let value = answer["data"]["result"][0]["value"][1].as_str().ok_or_else(|| reply.body.clone())?;
-        value.parse().map_err(|error| format!("{error}: {value}"))
+    pub(crate) fn query(&self, query: &str) -> Result<f64, String> {
+        self.values(query)?.first().copied().ok_or_else(|| format!("nothing for {query}"))
     }
 }
 
