@@ -161,11 +161,14 @@ pub fn metric_names(query: &str) -> BTreeSet<String> {
             _ if first.is_ascii_alphabetic() || first == '_' || first == ':' => {
                 let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
                 let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
-                let is_call = after.trim_start().starts_with('(');
+                let after = after.trim_start();
+                let is_call = after.starts_with('(');
                 let is_word = KEYWORDS.contains(&word) || OPERATORS.contains(&word);
                 // `sum by (job) (…)`: an aggregation is no call until after its labels.
-                let is_aggregation =
-                    after.trim_start().starts_with("by ") || after.trim_start().starts_with("without ");
+                let is_aggregation = ["by", "without"].iter().any(|keyword| {
+                    let labels = after.strip_prefix(keyword);
+                    labels.is_some_and(|labels| labels.trim_start().starts_with('('))
+                });
                 if !is_call && !is_word && !is_aggregation {
                     names.insert(word.to_owned());
                 }
