@@ -24,7 +24,7 @@ suite "end to end tests in workerd" cargo test -p tributary-tests --no-fail-fast
 echo
 echo "== summary (the whole output is in $log)"
 if ! command -v prometheus >/dev/null 2>&1; then
-    echo "SKIPPED: the check that a real Prometheus scrapes /metrics; get it with:  sudo apt-get install -y prometheus"
+    echo "SKIPPED: a real Prometheus scrapes /metrics, and checks dashboard, alerts and scrape examples; get it with:  sudo apt-get install -y prometheus"
 fi
 # Cargo hides what a test that passed says, so what was skipped is asked here again.
 python3 -c 'import prometheus_client' 2>/dev/null \

@@ -40,7 +40,7 @@ pub const LETTERS_BYTES: FamilyDescriptor = FamilyDescriptor::from_static(
 );
 
 /// All families of dead letters.
-pub const ALL: [FamilyDescriptor; 4] = [SENDS, CHANGES, LETTERS, LETTERS_BYTES];
+pub static ALL: [&FamilyDescriptor; 4] = [&SENDS, &CHANGES, &LETTERS, &LETTERS_BYTES];
 
 /// A change of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,9 +140,9 @@ mod tests {
 
     #[test]
     fn families_are_distinct_and_well_named() {
-        let names: std::collections::BTreeSet<_> = ALL.iter().map(FamilyDescriptor::name).collect();
+        let names: std::collections::BTreeSet<_> = ALL.into_iter().map(FamilyDescriptor::name).collect();
         assert_eq!(names.len(), ALL.len());
-        for family in &ALL {
+        for family in ALL {
             let (name, help) = (family.name().to_owned(), family.help().to_owned());
             FamilyDescriptor::new(name, help, family.unit().to_owned(), family.kind()).unwrap();
         }
