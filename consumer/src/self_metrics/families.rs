@@ -94,7 +94,7 @@ pub const LAST_APPLIED: FamilyDescriptor = FamilyDescriptor::from_static(
 
 /// All families of this module; those of dead letters are in
 /// [`dead_letters::metrics::ALL`](crate::dead_letters::metrics::ALL).
-pub static ALL: &[&FamilyDescriptor] = &[
+pub static ALL: [&FamilyDescriptor; 19] = [
     &MESSAGES,
     &MALFORMED,
     &TELEMETRY_REFUSED,
