@@ -13,7 +13,13 @@ use tributary_proto::{
 use tributary_telemetry::{LabelSet, Value};
 
 use super::*;
-use crate::ledger::commit::{Commit, Decision, tests::Memory};
+use crate::{
+    ledger::commit::{Commit, Decision, tests::Memory},
+    message::MessageBody,
+};
+
+#[path = "pipeline/outcome_tests.rs"]
+mod outcomes;
 
 const NOW: u64 = 1_800_000_000_000;
 
@@ -206,17 +212,12 @@ fn message(sequence: u64) -> QueueMessage {
         id: format!("id-{sequence}"),
         sent_ms: NOW - 900,
         attempts: 1,
-        body: crate::message::MessageBody::Bytes(envelope.encode().unwrap()),
+        body: MessageBody::Bytes(envelope.encode().unwrap()),
     }
 }
 
 fn garbage(attempts: u32) -> QueueMessage {
-    QueueMessage {
-        id: "poison".into(),
-        sent_ms: NOW,
-        attempts,
-        body: crate::message::MessageBody::Text("{\"flagAssigned\":7}".into()),
-    }
+    QueueMessage { id: "poison".into(), sent_ms: NOW, attempts, body: MessageBody::Text("{\"flagAssigned\":7}".into()) }
 }
 
 fn report() -> RefCell<SelfReport> {
@@ -424,7 +425,7 @@ fn a_refused_message_keeps_its_letter_small_and_whole() {
     let (dead, backend) = (FakeDead::default(), FakeBackend::refusing([7], 422));
     run_with(&[message(7)], &FakeLedger::new(), &backend, &dead, &report());
     let letters = dead.letters.borrow();
-    let crate::message::MessageBody::Bytes(original) = message(7).body else { panic!("bytes") };
+    let MessageBody::Bytes(original) = message(7).body else { panic!("bytes") };
     assert_eq!(letters[0].body, Some(Body::Bytes(original)));
     assert_eq!((letters[0].reason.as_str(), letters[0].attempts), ("backend_422", 1));
     // The telemetry of the message was good, and was taken by itself.
@@ -492,12 +493,8 @@ fn the_last_delivery_becomes_a_dead_letter_and_not_a_loss() {
 #[test]
 fn a_text_message_that_is_redriven_is_counted_once() {
     let text = r#"{"telemetryData":{"resolveRate":[{"count":5,"reason":"RESOLVE_REASON_MATCH"}]}}"#;
-    let first = QueueMessage {
-        id: "text-1".into(),
-        sent_ms: NOW - 10,
-        attempts: 1,
-        body: crate::message::MessageBody::Text(text.into()),
-    };
+    let first =
+        QueueMessage { id: "text-1".into(), sent_ms: NOW - 10, attempts: 1, body: MessageBody::Text(text.into()) };
     let (ledger, dead, report) = (FakeLedger::new(), FakeDead::default(), report());
     // Applied, and then refused by the backend.
     let refuse_all = FakeBackend::answering([DeliveryOutcome::Refused { status: 400 }; 2]);

@@ -149,6 +149,23 @@ mod tests {
     }
 
     #[test]
+    fn every_change_of_the_store_is_counted_and_shown_at_0_before() {
+        let mut state = Snapshot::new(0);
+        declare(&mut state).unwrap();
+        let mut delta = Delta::new();
+        for (letters, change) in (0..).zip(Change::ALL) {
+            assert!(state.get(CHANGES.name(), &labels(&[("change", change.as_str())]).unwrap()).is_some());
+            changed(&mut delta, change, letters).unwrap();
+            changed(&mut delta, change, letters).unwrap();
+        }
+        let count = |change| delta.get(CHANGES.name(), &labels(&[("change", change)]).unwrap()).cloned();
+        assert_eq!(count("stored"), None, "nothing happened");
+        assert_eq!(count("full"), Some(Value::Counter(2)));
+        assert_eq!(count("redriven"), Some(Value::Counter(4)));
+        assert_eq!(count("discarded"), Some(Value::Counter(6)));
+    }
+
+    #[test]
     fn every_reason_is_read_at_0_and_foreign_ones_are_one_series() {
         let counts: Counts = (0..1_000)
             .map(|n| (format!("mine_{n}"), Count { letters: 2, bytes: 10 }))

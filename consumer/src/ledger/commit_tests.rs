@@ -276,6 +276,8 @@ fn records_of_one_commit_that_push_each_other_over_the_bound_on_gaps_are_never_c
     records.pop();
     assert!(matches!(memory.commit(&commit(&records, 5), NOW).unwrap(), Decision::Apply { given_up: 1, .. }));
     assert_eq!(total(&memory), 5);
+    assert_eq!(memory.counter(&self_metrics::LOST_RECORDS, &[("resolver_id", "eu")]), 1, "what is given up is lost");
+    memory.check_accounts();
 }
 
 #[test]

@@ -113,4 +113,20 @@ mod tests {
         };
         assert_eq!(histogram.bucket_counts(), [0, 0, 0, 1, 1, 0, 0, 0]);
     }
+
+    #[test]
+    fn every_put_and_every_refused_series_is_counted() {
+        let mut delta = Delta::new();
+        for is_written in [true, false, true] {
+            kv_write(&mut delta, "openmetrics", is_written).unwrap();
+        }
+        series_refused(&mut delta, 5).unwrap();
+        let count = |family: &str, pairs: &[(&str, &str)]| {
+            delta.get(family, &crate::self_metrics::labels(pairs).unwrap()).cloned()
+        };
+        let puts = |outcome| count(KV_WRITES.name(), &[("key", "openmetrics"), ("outcome", outcome)]);
+        assert_eq!(puts("written"), Some(tributary_telemetry::Value::Counter(2)));
+        assert_eq!(puts("failed"), Some(tributary_telemetry::Value::Counter(1)));
+        assert_eq!(count(SERIES_REFUSED.name(), &[]), Some(tributary_telemetry::Value::Counter(5)));
+    }
 }

@@ -31,6 +31,7 @@ pub fn run(data: &[u8]) {
         return;
     };
     let bytes = state.encode();
+    assert!(bytes.len() <= state.reserved_bytes(), "no state is longer than what its series take");
     let read = Snapshot::decode(&bytes).expect("a written state is read");
     assert_eq!(read, state, "a state reads back as it was");
     assert_eq!(read.encode(), bytes, "and is written as it was");
