@@ -232,7 +232,7 @@ fn labels_that_would_pass_the_stored_row_are_refused_and_everything_else_goes_on
     let Decision::Apply { series_refused: 0, .. } = ledger.commit_messages(&[late]) else { panic!("refused") };
     for (resolver_id, messages) in [("eu", 100), ("us", 1)] {
         let of_resolver = [(catalog::RESOLVER_ID, resolver_id)];
-        assert_eq!(ledger.count(catalog::RESOLVE_LATENCY.name(), &of_resolver), Some(messages * 174 << 24));
+        assert_eq!(ledger.count(catalog::RESOLVE_LATENCY.name(), &of_resolver), Some((messages * 174) << 24));
         assert_eq!(ledger.count(self_metrics::RECORDS_APPLIED.name(), &of_resolver), Some(messages));
         let of_reason = [(catalog::REASON, "RESOLVE_REASON_MATCH"), (catalog::RESOLVER_ID, resolver_id)];
         assert_eq!(ledger.count(catalog::RESOLVES.name(), &of_reason), Some(messages * u64::from(u32::MAX)));

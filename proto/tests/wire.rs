@@ -4,7 +4,7 @@
 //! The fixtures are written with the reference's types and without `..Default::default()`: a field that the reference
 //! gains fails the build of this test, so that it cannot be missed here.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of a test fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of a test fail by panicking")]
 
 use confidence_resolver::proto::{
     Message as _,
