@@ -9,12 +9,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 fingerprint() {
     {
         find proto telemetry "$1" -path "$1/build" -prune -o \
-            -type f \( -name '*.rs' -o -name '*.proto' -o -name 'Cargo.toml' -o -name '*.js' \) -print0
+            -type f \( -name '*.rs' -o -name '*.proto' -o -name 'Cargo.toml' -o -name '*.js' -o -name '*.css' -o -name '*.html' \) -print0
         printf '%s\0' Cargo.toml Cargo.lock rust-toolchain.toml wrangler/build.sh wrangler/setup.sh
     } | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 }
 
 for worker in "$@"; do
+    if [ "$worker" = consumer ]; then wrangler/page.sh; fi
     stamp=$worker/build/.sources
     sources=$(fingerprint "$worker")
     if [ -f "$worker/build/index.js" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sources" ]; then

@@ -7,6 +7,9 @@ step() { echo "== $*"; "$@"; }
 
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets -- -D warnings
+# The consumer's Worker includes the bundle of its page.
+step wrangler/page.sh
+step tsc -p consumer/status_page
 # What the Workers are made of, for the target that they run on.
 step cargo clippy --target wasm32-unknown-unknown \
     -p tributary-proto -p tributary-telemetry -p tributary-producer -p tributary-consumer -- -D warnings

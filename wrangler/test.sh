@@ -19,12 +19,16 @@ suite() { # suite <name> <command …>
 
 # --no-fail-fast: one run shows all that is wrong.
 suite "native tests" cargo test --workspace --exclude tributary-tests --no-fail-fast
+suite "status page tests" node --test --test-reporter=spec consumer/status_page/test/*.test.ts
 suite "end to end tests in workerd" cargo test -p tributary-tests --no-fail-fast
 
 echo
 echo "== summary (the whole output is in $log)"
 if ! command -v prometheus >/dev/null 2>&1; then
     echo "SKIPPED: a real Prometheus scrapes /metrics, and checks dashboard, alerts and scrape examples; get it with:  sudo apt-get install -y prometheus"
+fi
+if ! command -v chromium >/dev/null 2>&1; then
+    echo "SKIPPED: the check of the status page in a browser; get it with:  sudo apt-get install -y chromium"
 fi
 # Cargo hides what a test that passed says, so what was skipped is asked here again.
 python3 -c 'import prometheus_client' 2>/dev/null \

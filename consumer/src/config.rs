@@ -22,6 +22,8 @@ pub const LEDGER: &str = "LEDGER";
 pub const LEDGER_NAME: &str = "main";
 /// Producer binding of the queue of deltas, to which dead letters go back.
 pub const DELTAS_QUEUE: &str = "DELTAS";
+/// Binding that says which deploy this is.
+pub const VERSION_METADATA: &str = "CF_VERSION_METADATA";
 /// Producer binding of the dead-letter queue.
 pub const DEAD_QUEUE: &str = "DEAD";
 /// How the names of dead-letter queues end.

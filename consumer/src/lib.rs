@@ -1,8 +1,9 @@
 //! The consumer Worker: merges the deltas of all isolates exactly once, forwards their flag logs, publishes metrics.
 //!
 //! Read in the order of the flow: [`message`] (one queue message), [`pipeline`] (one batch), [`ledger`] (the cumulative
-//! state), [`backend`] (deliveries), [`dead_letters`] (what was given up), [`scrape`] (`/metrics`). All of these are
-//! plain Rust and tested natively; `platform` wires them to the Workers runtime and holds no logic.
+//! state), [`backend`] (deliveries), [`dead_letters`] (what was given up), [`scrape`] (`/metrics`), [`status_page`]
+//! (`/status`). All of these are plain Rust and tested natively; `platform` wires them to the Workers runtime and holds no
+//! logic.
 
 pub mod backend;
 pub mod config;
@@ -17,6 +18,7 @@ mod platform;
 pub mod scrape;
 pub mod self_metrics;
 pub mod self_report;
+pub mod status_page;
 
 #[cfg(target_arch = "wasm32")]
 mod entry {

@@ -16,6 +16,12 @@ pub const STATE_KEY: &str = "resolver_state";
 /// Binding of the service that answers `/metrics` and `/status`.
 pub const METRICS_BINDING: &str = "METRICS";
 
+/// Header in which this Worker says what it is when it forwards a request.
+pub const PRODUCER_HEADER: &str = "Tributary-Producer";
+
+/// Binding that says which deploy this is.
+pub const VERSION_METADATA: &str = "CF_VERSION_METADATA";
+
 /// Name of the secret that encrypts resolve tokens.
 pub const ENCRYPTION_KEY: &str = "RESOLVE_TOKEN_ENCRYPTION_KEY";
 /// Name of the variable with the CORS origin.

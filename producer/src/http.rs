@@ -13,7 +13,7 @@ pub enum Route {
     StateEtag,
     /// `OPTIONS` of any path: the CORS preflight.
     Preflight,
-    /// `GET` or `HEAD` of `/metrics`, `/status` and `/dead-letters`, `POST` of the verbs of the latter: for the consumer.
+    /// `GET` or `HEAD` of `/metrics`, `/dead-letters` and the status page, `POST` of their verbs: for the consumer.
     Metrics,
 }
 
@@ -31,8 +31,12 @@ pub fn route(method: &str, path: &str) -> Result<Route, ApiError> {
         "/v1/flags:resolve" => (Route::Resolve, &["POST"], "POST, OPTIONS"),
         "/v1/flags:apply" => (Route::Apply, &["POST"], "POST, OPTIONS"),
         "/v1/state:etag" => (Route::StateEtag, &["GET"], "GET, OPTIONS"),
-        "/metrics" | "/status" | "/dead-letters" => (Route::Metrics, &["GET", "HEAD"], "GET, HEAD, OPTIONS"),
-        "/dead-letters:redrive" | "/dead-letters:discard" => (Route::Metrics, &["POST"], "POST, OPTIONS"),
+        "/metrics" | "/dead-letters" | "/status" | "/status/app.js" | "/status/app.css" | "/status/versions" => {
+            (Route::Metrics, &["GET", "HEAD"], "GET, HEAD, OPTIONS")
+        }
+        "/dead-letters:redrive" | "/dead-letters:discard" | "/status/login" | "/status/logout" => {
+            (Route::Metrics, &["POST"], "POST, OPTIONS")
+        }
         _ => return Err(ApiError::NotFound),
     };
     if methods.contains(&method) { Ok(route) } else { Err(ApiError::MethodNotAllowed { allow }) }
@@ -87,6 +91,13 @@ impl From<&ApiError> for Reply {
     }
 }
 
+/// What this Worker says of itself when it forwards a request: version, id and time of the deploy, separated by spaces,
+/// the last two where the platform knows them.
+pub fn deploy_header(id: Option<&str>, deployed_at: Option<&str>) -> String {
+    let parts = [Some(env!("CARGO_PKG_VERSION")), id, deployed_at];
+    parts.into_iter().map_while(|part| part.filter(|part| !part.is_empty())).collect::<Vec<_>>().join(" ")
+}
+
 /// The headers of every answer, errors and forwarded ones included.
 pub fn cors_headers(allowed_origin: &str) -> Vec<(&'static str, String)> {
     let mut headers = vec![("access-control-allow-origin", allowed_origin.to_owned())];
@@ -139,7 +150,9 @@ mod tests {
         assert_eq!(route("GET", "/v1/state:etag"), Ok(Route::StateEtag));
         assert_eq!(route("POST", "/dead-letters:redrive"), Ok(Route::Metrics));
         assert_eq!(route("POST", "/dead-letters%3Adiscard"), Ok(Route::Metrics));
-        for path in ["/metrics", "/status", "/dead-letters"] {
+        assert_eq!(route("POST", "/status/login"), Ok(Route::Metrics));
+        assert_eq!(route("POST", "/status/logout"), Ok(Route::Metrics));
+        for path in ["/metrics", "/dead-letters", "/status", "/status/app.js", "/status/app.css", "/status/versions"] {
             assert_eq!(route("GET", path), Ok(Route::Metrics));
             assert_eq!(route("HEAD", path), Ok(Route::Metrics));
         }
@@ -165,6 +178,7 @@ mod tests {
             ("POST", "/v1/state:etag", "GET, OPTIONS"),
             ("POST", "/metrics", "GET, HEAD, OPTIONS"),
             ("BREW", "/status", "GET, HEAD, OPTIONS"),
+            ("GET", "/status/login", "POST, OPTIONS"),
             ("GET", "/dead-letters:redrive", "POST, OPTIONS"),
             ("POST", "/dead-letters", "GET, HEAD, OPTIONS"),
         ] {
@@ -200,6 +214,14 @@ mod tests {
     fn a_fixed_origin_varies_and_a_wildcard_does_not() {
         assert_eq!(cors_headers("*"), vec![("access-control-allow-origin", "*".to_owned())]);
         assert!(cors_headers("https://a.example").contains(&("vary", "Origin".to_owned())));
+    }
+
+    #[test]
+    fn a_deploy_names_its_version_even_where_the_platform_knows_nothing() {
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(deploy_header(None, None), version);
+        assert_eq!(deploy_header(Some(""), Some("")), version);
+        assert_eq!(deploy_header(Some("id"), Some("2026-11-22T10:00:00Z")), format!("{version} id 2026-11-22T10:00:00Z"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use wasm_bindgen_futures::JsFuture;
 use worker::{ByteStream, Context, Delay, Env, Headers, Request, Response};
 
 use crate::clock;
-use crate::config::{METRICS_BINDING, QUEUE_BINDING, STATE_KEY, STATE_KV_BINDING};
+use crate::config::{METRICS_BINDING, PRODUCER_HEADER, QUEUE_BINDING, STATE_KEY, STATE_KV_BINDING, VERSION_METADATA};
 use crate::error::{ApiError, without_quoted};
 use crate::flusher::Role;
 use crate::host::WorkerHost;
@@ -229,7 +229,18 @@ async fn fetch_state(env: &Env) -> Result<Option<Fetched>, StateError> {
 
 async fn forward(request: Request, env: &Env) -> Result<Response, ApiError> {
     let service = env.service(METRICS_BINDING).map_err(|_| ApiError::MetricsUnavailable)?;
+    // The status page shows which deploys answer. The body, if any, streams through; the consumer bounds what it reads.
+    let mut request = request.clone_mut().map_err(|_| ApiError::MetricsUnavailable)?;
+    let headers = request.headers_mut().map_err(|_| ApiError::MetricsUnavailable)?;
+    headers.set(PRODUCER_HEADER, &deploy(env)).map_err(|_| ApiError::MetricsUnavailable)?;
     service.fetch_request(request).await.map_err(|_| ApiError::MetricsUnavailable)
+}
+
+/// What this Worker is: its version, and what the platform says of the deploy.
+fn deploy(env: &Env) -> String {
+    let metadata = Reflect::get(env, &JsValue::from_str(VERSION_METADATA)).unwrap_or(JsValue::UNDEFINED);
+    let text = |name: &str| Reflect::get(&metadata, &JsValue::from_str(name)).ok().and_then(|value| value.as_string());
+    http::deploy_header(text("id").as_deref(), text("timestamp").as_deref())
 }
 
 async fn read_body(request: &mut Request) -> Result<Vec<u8>, ApiError> {

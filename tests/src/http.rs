@@ -36,6 +36,8 @@ impl Default for Client {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
+            // A redirect is an answer, too.
+            .max_redirects(0)
             .proxy(None)
             .build();
         Self(config.new_agent())

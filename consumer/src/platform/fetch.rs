@@ -2,7 +2,7 @@
 
 use worker::{Env, Headers, Request, Response, ResponseBody};
 
-use super::{dead_letters::DeadLetters, ledger::Ledger, log, runtime};
+use super::{dead_letters::DeadLetters, ledger::Ledger, log, runtime, status_page};
 use crate::{
     config::{Config, METRICS_KV},
     dead_letters::request,
@@ -19,6 +19,9 @@ use crate::{
 /// What the platform throws while it builds the response.
 pub(crate) async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
     let config = runtime::config(env);
+    if let Some(response) = status_page::serve(request, env, &config).await? {
+        return Ok(response);
+    }
     let answer = answer_to(request, env, &config).await?;
     let headers = Headers::new();
     for (name, value) in &answer.headers {
@@ -31,7 +34,7 @@ pub(crate) async fn serve(request: &Request, env: &Env) -> worker::Result<Respon
 
 async fn answer_to(request: &Request, env: &Env, config: &Config) -> worker::Result<Answer> {
     let url = request.url()?;
-    let authorization = request.headers().get("Authorization")?;
+    let authorization = status_page::authorization(request)?;
     let access = access(config, authorization.as_deref());
     let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     let query = || query.iter().map(|(name, value)| (name.as_str(), value.as_str()));

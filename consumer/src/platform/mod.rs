@@ -8,3 +8,4 @@ pub(crate) mod log;
 pub(crate) mod object;
 pub(crate) mod queue;
 pub(crate) mod runtime;
+pub(crate) mod status_page;

@@ -10,6 +10,7 @@
 //! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
 //! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
 //! | `dashboards` | the dashboard, the alerts and the scrape examples work on a real run, in a real Prometheus |
+//! | `status_page` | a real Chromium logs in and sees what /metrics says |
 //! | `parsers` | the reference parsers of both text formats read what we write |
 //!
 //! Needs both Workers built and the npm tools installed: `make test` sees to that.
@@ -24,3 +25,4 @@ mod http;
 mod parsers;
 mod pipeline;
 mod prometheus;
+mod status_page;

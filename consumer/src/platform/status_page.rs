@@ -1,0 +1,106 @@
+//! The status page: a request to [`crate::status_page`], and its answer back.
+
+use futures::StreamExt as _;
+use js_sys::Reflect;
+use wasm_bindgen::JsValue;
+use worker::{Env, Headers, Request, Response, ResponseBody};
+
+use crate::{
+    config::{Config, VERSION_METADATA},
+    status_page::{
+        Assets, MAX_LOGIN_BYTES, PageAnswer, PageRequest, Route, answer, route, session,
+        versions::{Deploy, PRODUCER_HEADER},
+    },
+};
+
+/// What `wrangler/page.sh` makes of `consumer/status_page/src`.
+const ASSETS: Assets = Assets {
+    script: include_bytes!("../../status_page/dist/app.js"),
+    style: include_bytes!("../../status_page/dist/app.css"),
+};
+
+/// How much is read of a login that is too long: an answer while the client still sends is often lost.
+const MAX_DRAINED_BYTES: usize = 1 << 20;
+
+/// The credentials of a request: see [`session::authorization`].
+///
+/// # Errors
+/// A URL or header that the platform cannot read.
+pub(crate) fn authorization(request: &Request) -> worker::Result<Option<String>> {
+    let headers = request.headers();
+    let (url, header, cookie) = (request.url()?, headers.get("Authorization")?, headers.get("Cookie")?);
+    let method = request.inner().method();
+    Ok(session::authorization(&method, url.path(), url.scheme() == "https", header, cookie.as_deref()))
+}
+
+/// Answers a request of the status page. `None` where it is none.
+///
+/// # Errors
+/// What the platform throws while it reads the request or builds the response.
+pub(crate) async fn serve(request: &Request, env: &Env, config: &Config) -> worker::Result<Option<Response>> {
+    let url = request.url()?;
+    let method = request.inner().method();
+    let Some(found) = route(&method, url.path()) else { return Ok(None) };
+    let page_answer = match found {
+        Err(refusal) => PageAnswer::from(refusal),
+        Ok(route) => {
+            let headers = request.headers();
+            let authorization = authorization(request)?;
+            let body = if route == Route::Login { read_body(request).await? } else { None };
+            let [accept, content_type, fetch_site, if_none_match, producer] =
+                ["Accept", "Content-Type", "Sec-Fetch-Site", "If-None-Match", PRODUCER_HEADER]
+                    .map(|name| headers.get(name).unwrap_or_default());
+            let page_request = PageRequest {
+                is_https: url.scheme() == "https",
+                authorization: authorization.as_deref(),
+                has_session: authorization.is_some() && !headers.has("Authorization")?,
+                accept: accept.as_deref(),
+                content_type: content_type.as_deref(),
+                fetch_site: fetch_site.as_deref(),
+                if_none_match: if_none_match.as_deref(),
+                producer: producer.as_deref(),
+                body: body.as_deref(),
+            };
+            answer(route, &page_request, config, ASSETS, &deploy(env))
+        }
+    };
+    let headers = Headers::new();
+    for (name, value) in &page_answer.headers {
+        headers.set(name, value)?;
+    }
+    // A response of status 303 or 304 must not have a body, not even an empty one.
+    let is_empty = page_answer.body.is_empty() || method == "HEAD";
+    let body = if is_empty { ResponseBody::Empty } else { ResponseBody::Body(page_answer.body) };
+    Ok(Some(Response::from_body(body)?.with_status(page_answer.status).with_headers(headers)))
+}
+
+/// The body, unless it is longer than a login may be.
+async fn read_body(request: &Request) -> worker::Result<Option<Vec<u8>>> {
+    if request.inner().body().is_none() {
+        return Ok(Some(Vec::new()));
+    }
+    let mut request = request.clone()?;
+    let mut stream = request.stream()?;
+    let (mut body, mut read) = (Vec::new(), 0_usize);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk?;
+        read = read.saturating_add(chunk.len());
+        if read > MAX_DRAINED_BYTES {
+            break;
+        }
+        if read <= MAX_LOGIN_BYTES {
+            body.extend_from_slice(&chunk);
+        }
+    }
+    Ok((read <= MAX_LOGIN_BYTES).then_some(body))
+}
+
+/// This Worker. What the platform says of the deploy is an object, not a string, hence by hand.
+fn deploy(env: &Env) -> Deploy {
+    let metadata = Reflect::get(env, &JsValue::from_str(VERSION_METADATA)).unwrap_or(JsValue::UNDEFINED);
+    let text = |name: &str| {
+        let value = Reflect::get(&metadata, &JsValue::from_str(name)).ok();
+        value.and_then(|value| value.as_string()).unwrap_or_default()
+    };
+    Deploy { version: env!("CARGO_PKG_VERSION").to_owned(), id: text("id"), deployed_at: text("timestamp") }
+}
