@@ -221,7 +221,10 @@ mod tests {
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(deploy_header(None, None), version);
         assert_eq!(deploy_header(Some(""), Some("")), version);
-        assert_eq!(deploy_header(Some("id"), Some("2026-11-22T10:00:00Z")), format!("{version} id 2026-11-22T10:00:00Z"));
+        assert_eq!(
+            deploy_header(Some("id"), Some("2026-11-22T10:00:00Z")),
+            format!("{version} id 2026-11-22T10:00:00Z")
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // Drives a real Chromium through the status page, and prints what it saw as one line of JSON; the assertions are those
-// of tests/e2e/status_page.rs. Arguments: base URL, folder for screenshots or "". METRICS_TOKEN comes by the
-// environment, RESOLVE_BODY is the body of a resolve.
+// of tests/tests/e2e/status_page.rs. Arguments: base URL, folder for screenshots or "". By the environment: CHROMIUM, the
+// program; METRICS_TOKEN; RESOLVE_BODY, the body of a resolve.
 //
 // Whatever the page asks for, logs or violates is written down from the first request on.
 
@@ -12,7 +12,7 @@ const [baseUrl, folder] = process.argv.slice(2);
 const { METRICS_TOKEN: token, RESOLVE_BODY: resolveBody } = process.env;
 
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "chromium",
+  executablePath: process.env.CHROMIUM,
   // Chromium's sandbox does not run as root, as in CI; the page is our own.
   args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
 });

@@ -23,7 +23,8 @@ const LOGIN: &str = include_str!("../../status_page/login.html");
 /// Where the login form says what is wrong.
 const MESSAGE: &str = "<!-- message -->";
 
-const WRONG_TOKEN: &str = "That is not the token. It is the consumer Worker\u{2019}s METRICS_TOKEN, or its CONFIDENCE_CLIENT_SECRET.";
+const WRONG_TOKEN: &str =
+    "That is not the token. It is the consumer Worker\u{2019}s METRICS_TOKEN, or its CONFIDENCE_CLIENT_SECRET.";
 const OLD_SESSION: &str = "The token that this browser kept is no longer right. Please sign in again.";
 
 /// Script and style, as the build made them.
@@ -84,7 +85,7 @@ pub struct PageAnswer {
 
 impl From<Answer> for PageAnswer {
     fn from(answer: Answer) -> Self {
-        let headers = answer.headers.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        let headers = answer.headers.into_iter().map(|(name, value)| (name, String::from(value))).collect();
         Self { status: answer.status, headers, body: answer.body }
     }
 }
@@ -130,7 +131,8 @@ impl PageAnswer {
 
 /// The login form; `message` is a text of ours, never something from the request.
 fn login(status: u16, message: &str) -> PageAnswer {
-    let paragraph = if message.is_empty() { String::new() } else { format!("<p id=\"problem\" role=\"alert\">{message}</p>") };
+    let paragraph =
+        if message.is_empty() { String::new() } else { format!("<p id=\"problem\" role=\"alert\">{message}</p>") };
     PageAnswer::html(status, LOGIN.replace(MESSAGE, &paragraph))
 }
 
@@ -148,7 +150,7 @@ fn refuse(request: &PageRequest<'_>, denied: Access, message: &str) -> Option<Pa
         Access::Denied | Access::Granted => login(refusal.status, message),
     };
     let kept = refusal.headers.into_iter().filter(|(name, _)| matches!(*name, "WWW-Authenticate" | "Retry-After"));
-    answer.headers.extend(kept.map(|(name, value)| (name, value.to_owned())));
+    answer.headers.extend(kept.map(|(name, value)| (name, String::from(value))));
     if request.has_session {
         answer = answer.with("Set-Cookie", session::end(request.is_https));
     }
@@ -197,9 +199,7 @@ fn log_in(request: &PageRequest<'_>, config: &Config) -> PageAnswer {
     let token = form_value(body, "token").unwrap_or_default();
     match session::log_in(config, token.trim()) {
         Ok(authorization) => PageAnswer::see_page(session::begin(&authorization, request.is_https)),
-        Err(denied) => {
-            refuse(request, denied, WRONG_TOKEN).unwrap_or_else(|| bad(401, "UNAUTHORIZED", WRONG_TOKEN))
-        }
+        Err(denied) => refuse(request, denied, WRONG_TOKEN).unwrap_or_else(|| bad(401, "UNAUTHORIZED", WRONG_TOKEN)),
     }
 }
 
@@ -214,7 +214,8 @@ fn form_value(body: &[u8], field: &str) -> Option<String> {
 }
 
 fn decoded(text: &[u8]) -> String {
-    let hex = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|n| u8::try_from(n).ok());
+    let hex =
+        |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|n| u8::try_from(n).ok());
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {

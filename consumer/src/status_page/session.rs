@@ -137,7 +137,9 @@ mod tests {
     #[test]
     fn junk_is_no_session() {
         let long = format!("tributary={}", "QQ".repeat(20_000));
-        for cookie in ["", ";;;", "=", "tributary", "tributary=", "tributary=*", "tributary=_____w", "tributary=%20", &long] {
+        for cookie in
+            ["", ";;;", "=", "tributary", "tributary=", "tributary=*", "tributary=_____w", "tributary=%20", &long]
+        {
             assert_eq!(credentials(cookie, false), None, "{cookie:.40}");
         }
     }

@@ -32,7 +32,10 @@ fn browser() -> PageRequest<'static> {
 }
 
 fn login_with(body: &[u8]) -> PageAnswer {
-    ask(Route::Login, PageRequest { content_type: FORM, body: Some(body), fetch_site: Some("same-origin"), ..browser() })
+    ask(
+        Route::Login,
+        PageRequest { content_type: FORM, body: Some(body), fetch_site: Some("same-origin"), ..browser() },
+    )
 }
 
 #[test]
@@ -42,7 +45,8 @@ fn the_page_wants_the_token_of_metrics() {
     assert_eq!((page.status, header(&page, "Content-Type")), (200, "text/html; charset=utf-8"));
     for authorization in [None, Some("Bearer wrong"), Some("Basic x")] {
         let form = ask(Route::Page, PageRequest { authorization, ..browser() });
-        assert_eq!((form.status, header(&form, "WWW-Authenticate")), (401, "Bearer"));
+        assert_eq!(form.status, 401);
+        assert!(header(&form, "WWW-Authenticate").starts_with("Bearer"));
         assert!(text(&form).contains("<form") && !text(&form).contains("role=\"alert\""));
         let machine = PageRequest { authorization, accept: Some("*/*"), ..PageRequest::default() };
         for route in [Route::Page, Route::Versions] {
@@ -67,9 +71,10 @@ fn without_a_secret_everything_is_closed_and_says_why() {
 
 #[test]
 fn the_right_token_begins_a_session_and_goes_to_the_page() {
-    for (body, authorization) in
-        [(&b"token=to%26ken%2B1+%25"[..], "Bearer to&ken+1 %"), (b"x=y&token=%20secret%0d%0a&token=z", "ClientSecret secret")]
-    {
+    for (body, authorization) in [
+        (&b"token=to%26ken%2B1+%25"[..], "Bearer to&ken+1 %"),
+        (b"x=y&token=%20secret%0d%0a&token=z", "ClientSecret secret"),
+    ] {
         let answer = login_with(body);
         assert_eq!((answer.status, header(&answer, "Location")), (303, "/status"));
         let cookie = header(&answer, "Set-Cookie").split(';').next().unwrap();
@@ -123,7 +128,8 @@ fn a_session_with_a_token_of_yesterday_is_ended_and_says_so() {
 #[test]
 fn everything_a_browser_shows_has_the_strict_headers() {
     let page = PageRequest { authorization: Some("ClientSecret secret"), ..browser() };
-    for answer in [ask(Route::Page, page), ask(Route::Page, browser()), ask(Route::Script, browser()), login_with(b"")] {
+    for answer in [ask(Route::Page, page), ask(Route::Page, browser()), ask(Route::Script, browser()), login_with(b"")]
+    {
         let policy = header(&answer, "Content-Security-Policy");
         for directive in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"] {
             assert!(policy.split("; ").any(|part| part == directive), "{directive}: {policy}");
@@ -154,7 +160,10 @@ fn the_pages_hold_nothing_that_the_policy_forbids() {
 #[test]
 fn script_and_style_are_asked_about_and_not_sent_twice() {
     let first = ask(Route::Script, browser());
-    assert_eq!((first.status, first.body.as_slice(), header(&first, "Cache-Control")), (200, &b"script"[..], "no-cache"));
+    assert_eq!(
+        (first.status, first.body.as_slice(), header(&first, "Cache-Control")),
+        (200, &b"script"[..], "no-cache")
+    );
     let tag = header(&first, "ETag").to_owned();
     let again = ask(Route::Script, PageRequest { if_none_match: Some(&tag), ..browser() });
     assert_eq!((again.status, again.body.as_slice()), (304, &b""[..]));

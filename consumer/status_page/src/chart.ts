@@ -169,6 +169,8 @@ export class Chart {
           label,
           stroke: () => cssColor(color),
           width: isBars ? 0 : 2,
+          // Not by colour alone: errors are dashed.
+          ...(color.startsWith("--e") ? { dash: [7, 4] } : {}),
           ...(isBars ? { fill: () => cssColor(color), paths: bars } : {}),
           points: { show: false },
           spanGaps: false,

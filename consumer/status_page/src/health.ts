@@ -18,6 +18,8 @@ export interface Health {
   readonly isSignedOut?: boolean | undefined;
   /** When the Ledger last applied something; 0: never. */
   readonly lastApplied?: number | undefined;
+  /** When the copy that is shown was published, where it says so. */
+  readonly published?: number | undefined;
 }
 
 /** A message and how grave it is. */
@@ -53,9 +55,10 @@ export function banner(health: Health, now: number): Message {
 export function freshness(health: Health, isPaused: boolean, now: number): string {
   if (health.lastRead === undefined) return health.failure === undefined ? "Reading …" : "No numbers yet";
   const read = `read ${ago(now - health.lastRead)}`;
+  const copy = health.published ? `, published ${ago(now - health.published)}` : "";
   const applied = health.lastApplied ? `, last delta applied ${ago(now - health.lastApplied)}` : "";
   const state = isPaused ? "Paused" : health.failure === undefined ? "Live" : "Not live";
-  return `${state} · ${read}${applied}`;
+  return `${state} · ${read}${copy}${applied}`;
 }
 
 /** "3 s ago", "just now". */

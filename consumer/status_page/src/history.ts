@@ -27,7 +27,7 @@ export type Pushed = "taken" | "unchanged" | "older";
 export class History {
   #points: Point[] = [];
   #lastText = "";
-  #lastApplied = 0;
+  #copyTime = 0;
   /** What counters lost by resets until now, by key. */
   #lost = new Map<string, number>();
   #raw = new Map<string, number>();
@@ -36,22 +36,23 @@ export class History {
   /**
    * Takes a reading of the scrape `text`, made at `now`; times are seconds since the epoch.
    *
-   * `/metrics` serves a copy that is published now and then. The time of its counters is therefore `lastApplied`, when
-   * the Ledger last applied something, and not the time of the scrape: else rates would jump between 0 and twice the
-   * truth. The same copy again is no new point, and one that is older than what we have is left out.
+   * `/metrics` serves a copy that is published now and then. The time of its counters is therefore `copyTime`, when it
+   * was published or the Ledger last applied something, and not the time of the scrape: else rates would jump between 0
+   * and twice the truth. The same copy again is no new point, and one that is older than what we have is left out. A
+   * time of 0 is that of a Ledger which began anew.
    */
-  push(now: number, text: string, lastApplied: number | undefined, reading: Reading): Pushed {
+  push(now: number, text: string, copyTime: number | undefined, reading: Reading): Pushed {
     const last = this.#points.at(-1);
-    const isReset = lastApplied === 0;
-    if (lastApplied !== undefined && lastApplied < this.#lastApplied && !isReset) return "older";
+    const isReset = copyTime === 0;
+    if (copyTime !== undefined && copyTime < this.#copyTime && !isReset) return "older";
     if (last && text === this.#lastText && now - last.time < QUIET_SECONDS) return "unchanged";
-    const isBelieved = lastApplied !== undefined && lastApplied <= now && now - lastApplied <= BELIEVED_SECONDS;
-    const isNews = text !== this.#lastText && lastApplied !== this.#lastApplied;
-    let time = isBelieved && isNews ? lastApplied : now;
+    const isBelieved = copyTime !== undefined && copyTime <= now && now - copyTime <= BELIEVED_SECONDS;
+    const isNews = text !== this.#lastText && copyTime !== this.#copyTime;
+    let time = isBelieved && isNews ? copyTime : now;
     if (last && time <= last.time) time = now;
     if (last && time <= last.time) return "older";
     this.#lastText = text;
-    this.#lastApplied = lastApplied ?? this.#lastApplied;
+    this.#copyTime = copyTime ?? this.#copyTime;
     this.#points.push({ time, counters: this.#grown(reading.counters), histograms: this.#grownHistograms(reading) });
     const oldest = time - KEPT_SECONDS;
     // One that is older stays: a window of the whole time begins there.

@@ -28,13 +28,15 @@ async function step(): Promise<boolean> {
     const text = await response.text();
     const exposition = parse(text, isOpenMetrics);
     const lastApplied = sum(exposition, "tributary_last_applied_timestamp_seconds");
+    const published = sum(exposition, "tributary_published_timestamp_seconds");
     const at = now();
-    const pushed = history.push(at, text, lastApplied, read(exposition));
+    const pushed = history.push(at, text, published ?? lastApplied, read(exposition));
     const isNews = pushed !== "older";
     health = {
       lastRead: at,
       lastNews: isNews ? at : health.lastNews,
       lastApplied: isNews ? lastApplied : health.lastApplied,
+      published: isNews ? published : health.published,
     };
     if (isNews) show(exposition);
     setText(byId("versions"), versionsText(await versions.latest()));

@@ -93,6 +93,9 @@ function ledger(latest: Exposition): TableView {
     ...one("telemetry refused", "tributary_refused_telemetry_total"),
     ...one("assignments dropped", "tributary_dropped_assignments_total"),
     ["KV writes", `${format.count(written("written"))}, failed ${format.count(written("failed"))}`],
+    ...one("scrapes failed", "tributary_scrape_failures_total"),
+    ...one("stale copies passed over", "tributary_stale_copies_total"),
+    ...[...sumBy(latest, "tributary_build_info", "version").keys()].map((version) => ["published by", version]),
     ...one("resolver memory", "confidence_memory_bytes", format.bytes),
   ];
   return { id: "ledger", caption: "Ledger and store", columns: ["What", "Value"], rows };

@@ -104,6 +104,7 @@ test("the banner says what is wrong, the gravest first, and nothing where all is
   assert.match(banner({ ...well, lastRead: 1200, lastNews: 1200 }, 1200).text, /^Nothing has been applied/);
   assert.match(banner({ ...well, lastRead: 1200 }, 1200).text, /older/);
   assert.equal(freshness(well, false, 1003), "Live · read 3 s ago, last delta applied 8 s ago");
+  assert.match(freshness({ ...well, published: 999 }, false, 1003), /read 3 s ago, published 4 s ago, last/);
   assert.match(freshness({ ...well, failure: "x" }, false, 1003), /^Not live/);
   assert.match(freshness(well, true, 1003), /^Paused/);
 });

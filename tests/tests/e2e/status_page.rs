@@ -1,6 +1,7 @@
 //! The status page in a real Chromium, and its HTTP by hand.
 
 use std::{
+    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -15,11 +16,10 @@ use tributary_tests::{
 const BROWSER: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
-fn chromium() -> Option<&'static str> {
-    let is_there = |name: &&str| {
-        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
-    };
-    ["chromium", "chromium-browser"].iter().find(|name| is_there(name)).copied()
+/// Where Debian's package has it, or another on the `PATH`.
+fn chromium() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join("chromium")).find(|file| file.is_file())
 }
 
 #[test]
@@ -167,7 +167,10 @@ fn the_page_is_closed_to_others_and_its_cookie_opens_reads_alone() {
     assert_eq!((page.status, page.header("Content-Type")), (200, "text/html; charset=utf-8"));
     assert_eq!(send("HEAD", "/status", &[BROWSER, cookie], b"").body, "");
     assert_eq!(send("GET", "/metrics", &[cookie], b"").status, 200);
-    assert_eq!(send("GET", "/status/versions", &[cookie], b"").json()["consumer"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        send("GET", "/status/versions", &[cookie], b"").json()["consumer"]["version"],
+        env!("CARGO_PKG_VERSION")
+    );
     assert_eq!(send("GET", "/dead-letters", &[cookie], b"").status, 401);
     for change in ["/dead-letters:redrive", "/dead-letters:discard?reason=protobuf"] {
         assert_eq!(send("POST", change, &[cookie], b"").status, 401, "{change}");
