@@ -147,3 +147,16 @@ pub const REDRIVE_TIME: Duration = Duration::from_secs(20);
 /// A JSON body that is longer cannot have come as JSON, whose limit is that of a message; the structured clone of
 /// something else becomes longer text than it was.
 pub const MAX_JSON_BODY_BYTES: usize = 1 << 20;
+
+/// The most bytes of a login: a token of a few hundred bytes, each of which a form may escape as three.
+pub const MAX_LOGIN_BYTES: usize = 4096;
+
+/// How much is read, and not kept, of a login that is too long: an answer while the client still sends is often lost
+/// with the connection.
+pub const MAX_DRAINED_LOGIN_BYTES: usize = 1 << 20;
+
+/// The most bytes of a `Cookie` header that is looked at: browsers send up to 4 kB a cookie.
+pub const MAX_COOKIE_HEADER_BYTES: usize = 16 << 10;
+
+/// How long a browser keeps the cookie of the status page: a working day.
+pub const SESSION_AGE: Duration = Duration::from_secs(12 * 3600);

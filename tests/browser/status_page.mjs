@@ -89,7 +89,7 @@ try {
     before + matched,
     { timeout: 60_000 },
   );
-  await page.waitForFunction(() => /^[\d.,]+\/s$/.test(document.querySelector("#tile-requests .value").textContent), null, {
+  await page.waitForFunction(() => /^[\d.,]+\/(s|min)$/.test(document.querySelector("#tile-requests .value").textContent), null, {
     timeout: 60_000,
   });
   seen.steps.totals = {

@@ -7,8 +7,9 @@ use worker::{Env, Headers, Request, Response, ResponseBody};
 
 use crate::{
     config::{Config, VERSION_METADATA},
+    limits::{MAX_DRAINED_LOGIN_BYTES, MAX_LOGIN_BYTES},
     status_page::{
-        Assets, MAX_LOGIN_BYTES, PageAnswer, PageRequest, Route, answer, route, session,
+        Assets, PageAnswer, PageRequest, Route, answer, route, session,
         versions::{Deploy, PRODUCER_HEADER},
     },
 };
@@ -18,9 +19,6 @@ const ASSETS: Assets = Assets {
     script: include_bytes!("../../status_page/dist/app.js"),
     style: include_bytes!("../../status_page/dist/app.css"),
 };
-
-/// How much is read of a login that is too long: an answer while the client still sends is often lost.
-const MAX_DRAINED_BYTES: usize = 1 << 20;
 
 /// The credentials of a request: see [`session::authorization`].
 ///
@@ -85,7 +83,7 @@ async fn read_body(request: &Request) -> worker::Result<Option<Vec<u8>>> {
     while let Some(chunk) = stream.next().await {
         let chunk = chunk?;
         read = read.saturating_add(chunk.len());
-        if read > MAX_DRAINED_BYTES {
+        if read > MAX_DRAINED_LOGIN_BYTES {
             break;
         }
         if read <= MAX_LOGIN_BYTES {

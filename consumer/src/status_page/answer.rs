@@ -55,7 +55,7 @@ pub struct PageRequest<'a> {
     pub if_none_match: Option<&'a str>,
     /// [`super::versions::PRODUCER_HEADER`].
     pub producer: Option<&'a str>,
-    /// The body of a login; `None` where it is longer than [`super::MAX_LOGIN_BYTES`].
+    /// The body of a login; `None` where it is longer than [`crate::limits::MAX_LOGIN_BYTES`].
     pub body: Option<&'a [u8]>,
 }
 

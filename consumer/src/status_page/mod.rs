@@ -22,9 +22,6 @@ use crate::scrape::respond::Answer;
 /// Path of the page.
 pub const PAGE_PATH: &str = "/status";
 
-/// The most bytes of a login: a token of a few hundred bytes, each escaped as three.
-pub const MAX_LOGIN_BYTES: usize = 4096;
-
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {

@@ -9,14 +9,9 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use super::PAGE_PATH;
 use crate::{
     config::Config,
+    limits::{MAX_COOKIE_HEADER_BYTES, SESSION_AGE},
     scrape::access::{Access, access},
 };
-
-/// How long a browser keeps the cookie: a working day.
-const MAX_AGE_SECONDS: u32 = 12 * 3600;
-
-/// The most bytes of a `Cookie` header that is looked at: browsers send up to 4 kB a cookie.
-const MAX_COOKIE_HEADER_BYTES: usize = 16 << 10;
 
 /// The cookie's name. With `__Host-` a browser takes it only by https, without a domain, for the whole host: nobody on
 /// a neighbouring host can set it. Over http, as locally, such a cookie would be refused.
@@ -26,7 +21,7 @@ fn name(is_https: bool) -> &'static str {
 
 /// The `Set-Cookie` of a session with this `Authorization` header.
 pub fn begin(authorization: &str, is_https: bool) -> String {
-    set_cookie(&BASE64_URL_SAFE_NO_PAD.encode(authorization), MAX_AGE_SECONDS, is_https)
+    set_cookie(&BASE64_URL_SAFE_NO_PAD.encode(authorization), SESSION_AGE.as_secs(), is_https)
 }
 
 /// The `Set-Cookie` that ends a session.
@@ -34,7 +29,7 @@ pub fn end(is_https: bool) -> String {
     set_cookie("", 0, is_https)
 }
 
-fn set_cookie(value: &str, max_age: u32, is_https: bool) -> String {
+fn set_cookie(value: &str, max_age: u64, is_https: bool) -> String {
     let secure = if is_https { "; Secure" } else { "" };
     format!("{}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}", name(is_https))
 }

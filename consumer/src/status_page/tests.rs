@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const ASSETS: Assets = Assets { script: b"script", style: b"style" };
@@ -181,4 +183,25 @@ fn versions_name_both_workers() {
     let shown: serde_json::Value = serde_json::from_slice(&ask(Route::Versions, request).body).unwrap();
     assert_eq!(shown["consumer"]["version"], "1.2.3");
     assert_eq!(shown["producer"]["id"], "abc");
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_sent_is_answered_and_opens_nothing(
+        body in proptest::collection::vec(any::<u8>(), 0..300),
+        cookie in any::<String>(),
+        value in "[A-Za-z0-9_-]{0,200}",
+        accept in any::<String>(),
+    ) {
+        for cookie in [cookie, format!("tributary={value}")] {
+            let authorization = session::authorization("GET", "/status", false, None, Some(&cookie));
+            let request = PageRequest {
+                authorization: authorization.as_deref(), accept: Some(&accept), content_type: FORM, body: Some(&body),
+                ..PageRequest::default()
+            };
+            prop_assert_eq!(ask(Route::Page, request).status, 401);
+            let login = ask(Route::Login, request);
+            prop_assert_eq!((login.status, header(&login, "Set-Cookie")), (401, ""));
+        }
+    }
 }

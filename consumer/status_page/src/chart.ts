@@ -86,7 +86,11 @@ export class Chart {
     );
     this.#details.addEventListener("toggle", () => this.#showTable());
     new ResizeObserver(() => this.#chart?.setSize({ width: this.#plot.clientWidth, height: HEIGHT })).observe(this.#plot);
-    dark.addEventListener("change", () => this.#chart?.redraw());
+    // The legend's marks are coloured once, so a new scheme is a new chart.
+    dark.addEventListener("change", () => {
+      this.#shape = "";
+      if (this.#data) this.show(this.#data, this.#caption.textContent ?? "", this.#options);
+    });
   }
 
   /** Shows these data; the names of bars may have changed with them. */
@@ -140,7 +144,7 @@ export class Chart {
       hooks: { setCursor: [() => this.#showLatest()] },
       scales: {
         x: isBars
-          ? { time: false, range: (_, __, max) => [-0.6, max + 0.6] }
+          ? { time: false, range: (u) => [-0.6, u.data[0].length - 0.4] }
           : { range: (_, min, max) => [Math.min(min, max - LEAST_SPAN_SECONDS), max] },
         y: isLogarithmic ? { distr: 3, range: (_, min, max) => [step(min, -1), Math.max(step(max, 1), 2 * step(min, -1))] } : { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] },
       },
@@ -172,7 +176,8 @@ export class Chart {
           // Not by colour alone: errors are dashed.
           ...(color.startsWith("--e") ? { dash: [7, 4] } : {}),
           ...(isBars ? { fill: () => cssColor(color), paths: bars } : {}),
-          points: { show: false },
+          // A line of one point is none.
+          points: { show: (_, __, first, last) => !isBars && last - first < 4, size: 6 },
           spanGaps: false,
           value: (_, value) => known(value),
         })),

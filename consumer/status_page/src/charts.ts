@@ -97,12 +97,12 @@ function lines(
 
 function latencyBars(history: History, latest: Exposition): ChartView {
   const name = "confidence_resolve_latency_microseconds";
-  const options = { id: "distribution", title: "Latency distribution", of: "resolves" };
+  const options = { id: "distribution", title: "Latency distribution", of: ["resolve", "resolves"] } as const;
   return bars(history, latest, name, options, format.roughMicros, LATENCY_BUCKETS_PER_BAR);
 }
 
 function batches(history: History, latest: Exposition): ChartView {
-  const options = { id: "batches", title: "Messages per batch", of: "batches" };
+  const options = { id: "batches", title: "Messages per batch", of: ["batch", "batches"] } as const;
   return bars(history, latest, "tributary_batch_messages", options, format.count, 1);
 }
 
@@ -110,7 +110,7 @@ function bars(
   history: History,
   latest: Exposition,
   name: string,
-  { id, title, of }: { id: string; title: string; of: string },
+  { id, title, of: [one, many] }: { id: string; title: string; of: readonly [string, string] },
   say: (value: number) => string,
   step: number,
 ): ChartView {
@@ -120,7 +120,7 @@ function bars(
   const all = shown ? distribution(shown, step) : [];
   const total = all.reduce((sum, bar) => sum + bar.count, 0);
   const span = isRecent ? `in ${format.seconds(history.span)}` : "since the counters began";
-  const caption = total > 0 ? `${format.count(total)} ${of} ${span}` : `No ${of} yet`;
+  const caption = total > 0 ? `${format.count(total)} ${total === 1 ? one : many} ${span}` : `No ${many} yet`;
   // Labels say the upper bound, which is inclusive: on batches of whole messages that is the size itself.
   const upper = (bar: Bar) => (bar.upper === Infinity ? `> ${say(bar.lower)}` : say(bar.upper));
   const range = (bar: Bar) => (bar.upper === Infinity ? upper(bar) : `${say(bar.lower)} – ${say(bar.upper)}`);

@@ -21,9 +21,10 @@ export function roughMicros(value: number): string {
   return micros(Number(value.toPrecision(2)));
 }
 
-/** A rate per second. */
+/** A rate per second, a small one per minute. */
 export function rate(value: number | null | undefined): string {
-  return isNumber(value) ? `${short(value)}/s` : DASH;
+  if (!isNumber(value)) return DASH;
+  return value > 0 && value < 0.1 ? `${short(value * 60)}/min` : `${short(value)}/s`;
 }
 
 /** A share of 1 in percent: never 0 % or 100 % unless it is exactly that. */

@@ -73,7 +73,7 @@ function show(latest: Exposition): void {
   for (const table of all) {
     let card = document.getElementById(table.id);
     if (!card) {
-      card = el("div", { class: "card scroll", id: table.id, tabindex: "0", role: "region", "aria-label": table.caption });
+      card = el("div", { class: "card scroll", id: table.id });
       byId("tables").append(card);
     }
     showTable(card, table);

@@ -111,6 +111,7 @@ test("the banner says what is wrong, the gravest first, and nothing where all is
 
 test("numbers keep their meaning at every size", () => {
   const { count, short, percent, seconds, micros, bytes } = format;
+  assert.deepEqual([0, 0.05, 0.5, NaN].map(format.rate), ["0/s", "3/min", "0.5/s", "–"]);
   assert.deepEqual([count(1234567), count(NaN), count(undefined), count(-0.2)], ["1,234,567", "–", "–", "0"]);
   assert.deepEqual([short(0), short(0.01234), short(999.4), short(12345.6)], ["0", "0.0123", "999", "12,346"]);
   assert.deepEqual([percent(0), percent(1), percent(0.99999), percent(0.00001), percent(0.5)], ["0 %", "100 %", "> 99.99 %", "< 0.01 %", "50 %"]);

@@ -125,6 +125,7 @@ fn announce(running: &Running, state: &StateSource) -> io::Result<()> {
          \\\"evaluationContext\\\":{{\\\"targeting_key\\\":\\\"me\\\",\\\"country\\\":\\\"SE\\\"}}}}\""
     )?;
     writeln!(stdout, "curl -s -H 'Authorization: Bearer {token}' {url}/metrics")?;
+    writeln!(stdout, "or open {url}/status in a browser and sign in with METRICS_TOKEN")?;
     stdout.flush()
 }
 
