@@ -155,8 +155,9 @@ export class Chart {
           ticks: { show: false },
           size: 34,
           space: isBars ? 52 : 80,
-          ...(isBars ? { incrs: [1, 2, 3, 4, 6, 12, 18, 36] } : {}),
-          values: (_, splits) => splits.map((x) => (Number.isInteger(x) || !isBars ? xLabel(x) : "")),
+          incrs: isBars ? [1, 2, 3, 4, 6, 12, 18, 36] : [5, 10, 15, 30, 60, 120, 180, 300],
+          values: (_, splits, __, ___, increment) =>
+            splits.map((x) => (isBars ? (Number.isInteger(x) ? xLabel(x) : "") : xLabel(x).slice(0, increment < 60 ? 8 : 5))),
         },
         {
           ...axis,

@@ -119,7 +119,7 @@ function bars(
   const shown = isRecent ? recent : buckets(latest, name);
   const all = shown ? distribution(shown, step) : [];
   const total = all.reduce((sum, bar) => sum + bar.count, 0);
-  const span = isRecent ? `in ${format.seconds(history.span)}` : "since the counters began";
+  const span = isRecent ? `in ${format.seconds(Number(history.span.toPrecision(2)))}` : "since the counters began";
   const caption = total > 0 ? `${format.count(total)} ${total === 1 ? one : many} ${span}` : `No ${many} yet`;
   // Labels say the upper bound, which is inclusive: on batches of whole messages that is the size itself.
   const upper = (bar: Bar) => (bar.upper === Infinity ? `> ${say(bar.lower)}` : say(bar.upper));
