@@ -144,6 +144,13 @@ impl FamilyDescriptor {
         self.name.clone()
     }
 
+    /// Says whether `name` is the family's or that of one of its samples (`…_total`, `…_bucket`).
+    #[must_use]
+    pub fn has_name(&self, name: &str) -> bool {
+        let suffix = name.strip_prefix(self.name());
+        suffix.is_some_and(|suffix| suffix.is_empty() || self.kind.suffixes().contains(&suffix))
+    }
+
     /// What the family counts, one sentence. Any UTF-8.
     #[must_use]
     pub fn help(&self) -> &str {

@@ -14,12 +14,18 @@
 //!
 //! In both: escaped in label values are `\`, LF and `"`; families and series come in canonical order, so that equal
 //! states print alike, byte for byte; integers have no decimal point; lines end in LF.
+//!
+//! Nearly all of a text are bucket lines. What they have in common, name and labels, is written once per series and
+//! copied from there, so that the text itself is the only buffer.
 
-use std::fmt::Write as _;
+mod number;
 
+use std::ops::Range;
+
+use self::number::{decimal_bounds, push_decimal_bound, push_float, push_millis, push_number, push_unsigned};
 use crate::{
-    Bounds, FamilyDescriptor, Histogram, LabelSet, MetricKind, Number, Series, Snapshot, Value,
-    histogram::{Digits, FINEST},
+    Bounds, FamilyDescriptor, Histogram, LabelSet, MetricFamily, MetricKind, Number, Series, Snapshot, Value,
+    histogram::FINEST,
 };
 
 /// Which text format.
@@ -30,6 +36,17 @@ pub enum TextFormat {
     /// `text/plain`, version 0.0.4.
     #[default]
     Prometheus,
+}
+
+impl TextFormat {
+    /// How a whole text ends, after its last family.
+    #[must_use]
+    pub const fn end(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "# EOF\n",
+            Self::Prometheus => "",
+        }
+    }
 }
 
 /// How to write a state.
@@ -50,6 +67,15 @@ impl TextOptions {
     pub const fn new(format: TextFormat) -> Self {
         Self { format, buckets_per_decade: 18, created: false }
     }
+
+    /// Which bounds of a decimal layout are written: every n-th.
+    fn stride(self, per_decade: u32) -> u32 {
+        per_decade.div_ceil(u32::from(self.buckets_per_decade).clamp(1, FINEST))
+    }
+
+    fn is_open_metrics(self) -> bool {
+        self.format == TextFormat::OpenMetrics
+    }
 }
 
 impl Default for TextOptions {
@@ -68,221 +94,240 @@ impl Default for TextOptions {
 /// assert_eq!(out, "# EOF\n");
 /// ```
 pub fn write_text(snapshot: &Snapshot, options: &TextOptions, out: &mut String) {
-    let mut writer = Writer { out, options: *options, labels: String::new() };
-    for family in snapshot.families() {
+    let mut bytes = std::mem::take(out).into_bytes();
+    write_selected_text(snapshot, options, |_| true, &mut bytes);
+    // Only whole strings and ASCII were appended, so there is nothing to replace.
+    *out = String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+}
+
+/// Appends the families that `select` says to `out`, as UTF-8. None at all is a legal text, too.
+pub fn write_selected_text(
+    snapshot: &Snapshot,
+    options: &TextOptions,
+    select: impl Fn(&FamilyDescriptor) -> bool,
+    out: &mut Vec<u8>,
+) {
+    let families = || snapshot.families().filter(|family| select(family.descriptor()));
+    let expected: usize = families().map(|family| expected_bytes(family, *options)).sum();
+    out.reserve(expected.saturating_add(options.format.end().len()));
+    let mut writer = Writer { out, options: *options };
+    for family in families() {
         writer.metadata(family.descriptor());
         for (labels, series) in family.series() {
             writer.series(family.descriptor(), labels, series);
         }
     }
-    if options.format == TextFormat::OpenMetrics {
-        out.push_str("# EOF\n");
-    }
+    out.extend_from_slice(options.format.end().as_bytes());
+}
+
+/// About how many bytes a family takes; what has many escapes or long floats takes more, and the buffer grows.
+fn expected_bytes(family: &MetricFamily, options: TextOptions) -> usize {
+    // Prefixes, suffixes and punctuation of the comments, and of a sample besides its number.
+    const COMMENTS: usize = 64;
+    const SAMPLE: usize = 16;
+    const FLOAT: usize = 20;
+    const BOUND: usize = 20;
+    let descriptor = family.descriptor();
+    let name = descriptor.name().len();
+    let series = family.series().map(|(labels, series)| {
+        let labels: usize = labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let line = name + labels + SAMPLE;
+        let created = if options.created { line + FLOAT } else { 0 };
+        let samples = match series.value() {
+            Value::Counter(count) => line + number::digits(*count),
+            Value::Gauge(_) => line + FLOAT,
+            Value::Histogram(histogram) => {
+                let bounds = match histogram.bounds() {
+                    Bounds::Decimal(decimal) => histogram.bounds().len() / stride_of(options, decimal.per_decade()),
+                    Bounds::Explicit(explicit) => explicit.as_slice().len(),
+                };
+                (bounds + 3) * (line + BOUND + number::digits(histogram.count())) + FLOAT
+            }
+        };
+        samples + created
+    });
+    4 * name + 2 * descriptor.unit().len() + descriptor.help().len() + COMMENTS + series.sum::<usize>()
+}
+
+fn stride_of(options: TextOptions, per_decade: u32) -> usize {
+    usize::try_from(options.stride(per_decade)).unwrap_or(1).max(1)
 }
 
 struct Writer<'a> {
-    out: &'a mut String,
+    out: &'a mut Vec<u8>,
     options: TextOptions,
-    /// `name="value",…` of the series at hand, without braces; one buffer for all series.
-    labels: String,
 }
 
 impl Writer<'_> {
+    fn push(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn push_all(&mut self, parts: &[&str]) {
+        parts.iter().for_each(|part| self.push(part));
+    }
+
     fn metadata(&mut self, family: &FamilyDescriptor) {
-        let open_metrics = self.options.format == TextFormat::OpenMetrics;
+        let open_metrics = self.options.is_open_metrics();
         let suffix = if family.kind() == MetricKind::Counter && !open_metrics { "_total" } else { "" };
-        let kind = |out: &mut String| {
-            for part in ["# TYPE ", family.name(), suffix, " ", family.kind().as_str(), "\n"] {
-                out.push_str(part);
-            }
-        };
+        let kind = ["# TYPE ", family.name(), suffix, " ", family.kind().as_str(), "\n"];
         if open_metrics {
-            kind(self.out);
+            self.push_all(&kind);
             // A unit that is not the end of the name makes the whole exposition invalid.
             let stem = family.name().strip_suffix(family.unit()).filter(|stem| stem.ends_with('_'));
             if !family.unit().is_empty() && stem.is_some() {
-                for part in ["# UNIT ", family.name(), " ", family.unit(), "\n"] {
-                    self.out.push_str(part);
-                }
+                self.push_all(&["# UNIT ", family.name(), " ", family.unit(), "\n"]);
             }
         }
-        for part in ["# HELP ", family.name(), suffix, " "] {
-            self.out.push_str(part);
-        }
+        self.push_all(&["# HELP ", family.name(), suffix, " "]);
         push_escaped(self.out, family.help(), open_metrics);
-        self.out.push('\n');
+        self.push("\n");
         if !open_metrics {
-            kind(self.out);
+            self.push_all(&kind);
         }
     }
 
     fn series(&mut self, family: &FamilyDescriptor, labels: &LabelSet, series: &Series) {
-        self.labels.clear();
-        for (name, value) in labels.iter() {
-            if !self.labels.is_empty() {
-                self.labels.push(',');
-            }
-            self.labels.push_str(name);
-            self.labels.push_str("=\"");
-            push_escaped(&mut self.labels, value, true);
-            self.labels.push('"');
-        }
         let name = family.name();
-        match series.value() {
-            Value::Counter(count) => self.sample(name, "_total", Number::Unsigned(*count)),
-            Value::Gauge(gauge) => self.sample(name, "", gauge.value()),
-            Value::Histogram(histogram) => self.histogram(name, histogram),
-        }
-        if self.options.created && self.options.format == TextFormat::OpenMetrics && family.kind() != MetricKind::Gauge
-        {
-            self.created(name, series.start_time_ms());
+        let labels = match series.value() {
+            Value::Counter(count) => self.first_sample(name, "_total", labels, Number::Unsigned(*count)),
+            Value::Gauge(gauge) => self.first_sample(name, "", labels, gauge.value()),
+            Value::Histogram(histogram) => self.histogram(name, labels, histogram),
+        };
+        if self.options.created && self.options.is_open_metrics() && family.kind() != MetricKind::Gauge {
+            self.start(name, "_created", labels);
+            push_millis(self.out, series.start_time_ms());
+            self.push("\n");
         }
     }
 
-    /// Name, suffix and labels of a sample, and the space after them.
-    fn start(&mut self, name: &str, suffix: &str) {
-        self.out.push_str(name);
-        self.out.push_str(suffix);
-        if !self.labels.is_empty() {
-            self.out.push('{');
-            self.out.push_str(&self.labels);
-            self.out.push('}');
+    /// Writes `name="value",…` without braces; returns where.
+    fn labels(&mut self, labels: &LabelSet) -> Range<usize> {
+        let start = self.out.len();
+        for (index, (name, value)) in labels.iter().enumerate() {
+            if index > 0 {
+                self.push(",");
+            }
+            self.push(name);
+            self.push("=\"");
+            push_escaped(self.out, value, true);
+            self.push("\"");
         }
-        self.out.push(' ');
+        start..self.out.len()
     }
 
-    fn sample(&mut self, name: &str, suffix: &str, value: Number) {
-        self.start(name, suffix);
+    /// Writes the first sample of a series; returns where its labels stand.
+    fn first_sample(&mut self, name: &str, suffix: &str, labels: &LabelSet, value: Number) -> Range<usize> {
+        self.push(name);
+        self.push(suffix);
+        let range = if labels.is_empty() {
+            0..0
+        } else {
+            self.push("{");
+            let range = self.labels(labels);
+            self.push("}");
+            range
+        };
+        self.push(" ");
         push_number(self.out, value);
-        self.out.push('\n');
+        self.push("\n");
+        range
     }
 
-    fn created(&mut self, name: &str, start_time_ms: u64) {
-        self.start(name, "_created");
-        push_unsigned(self.out, start_time_ms / 1_000);
-        self.out.push('.');
-        push_padded(self.out, start_time_ms % 1_000, 3);
-        self.out.push('\n');
+    /// Name, suffix and labels of a further sample, and the space after them.
+    fn start(&mut self, name: &str, suffix: &str, labels: Range<usize>) {
+        self.push(name);
+        self.push(suffix);
+        if !labels.is_empty() {
+            self.push("{");
+            self.out.extend_from_within(labels);
+            self.push("}");
+        }
+        self.push(" ");
     }
 
-    fn histogram(&mut self, name: &str, histogram: &Histogram) {
-        let mut counts = histogram.bucket_counts().iter();
+    fn sample(&mut self, name: &str, suffix: &str, labels: Range<usize>, value: Number) {
+        self.start(name, suffix, labels);
+        push_number(self.out, value);
+        self.push("\n");
+    }
+
+    /// Writes all samples of a histogram; returns where its labels stand.
+    fn histogram(&mut self, name: &str, labels: &LabelSet, histogram: &Histogram) -> Range<usize> {
+        let line = self.out.len();
+        self.push(name);
+        self.push("_bucket{");
+        let labels = self.labels(labels);
+        self.push(if labels.is_empty() { "le=\"" } else { ",le=\"" });
+        // What every bucket line begins with, and the one that is begun already.
+        let prefix = line..self.out.len();
+        let mut is_begun = true;
+        let mut begin = |out: &mut Vec<u8>| {
+            if !std::mem::take(&mut is_begun) {
+                out.extend_from_within(prefix.clone());
+            }
+        };
         // The counts of a histogram fit 64 bits together, so this never saturates.
         let mut cumulative: u64 = 0;
-        let mut next = || {
-            cumulative = cumulative.saturating_add(counts.next().copied().unwrap_or(0));
-            cumulative
-        };
+        let mut counts = histogram.bucket_counts().iter();
         match histogram.bounds() {
             Bounds::Decimal(decimal) => {
-                let wanted = u32::from(self.options.buckets_per_decade).clamp(1, FINEST);
-                let stride = decimal.per_decade().div_ceil(wanted);
-                for (index, digits) in (1..).zip(decimal.digits()) {
-                    let count = next();
-                    if u32::is_multiple_of(index, stride) {
-                        self.bucket(name, |out| push_digits(out, digits), count);
+                let stride = self.options.stride(decimal.per_decade());
+                let mut skipped = 0;
+                for (bound, count) in decimal_bounds(*decimal).zip(counts.by_ref()) {
+                    cumulative = cumulative.saturating_add(*count);
+                    skipped += 1;
+                    if skipped == stride {
+                        skipped = 0;
+                        begin(self.out);
+                        push_decimal_bound(self.out, bound);
+                        end_bucket(self.out, cumulative);
                     }
                 }
             }
             Bounds::Explicit(explicit) => {
-                for bound in explicit.as_slice() {
-                    let count = next();
-                    self.bucket(name, |out| push_float(out, *bound), count);
+                for (bound, count) in explicit.as_slice().iter().zip(counts.by_ref()) {
+                    cumulative = cumulative.saturating_add(*count);
+                    begin(self.out);
+                    push_float(self.out, *bound);
+                    end_bucket(self.out, cumulative);
                 }
             }
         }
-        let count = histogram.count();
-        self.bucket(name, |out| out.push_str("+Inf"), count);
+        let count = counts.fold(cumulative, |sum, count| sum.saturating_add(*count));
+        begin(self.out);
+        self.push("+Inf");
+        end_bucket(self.out, count);
         // With observations below zero the sum may fall, so OpenMetrics forbids it there, and the count with it.
         let may_fall = histogram.bounds().take_negatives();
-        if !(may_fall && self.options.format == TextFormat::OpenMetrics) {
-            self.sample(name, "_sum", histogram.sum());
-            self.sample(name, "_count", Number::Unsigned(count));
+        if !(may_fall && self.options.is_open_metrics()) {
+            self.sample(name, "_sum", labels.clone(), histogram.sum());
+            self.sample(name, "_count", labels.clone(), Number::Unsigned(count));
         }
+        labels
     }
+}
 
-    fn bucket(&mut self, name: &str, bound: impl FnOnce(&mut String), count: u64) {
-        self.out.push_str(name);
-        self.out.push_str("_bucket{");
-        self.out.push_str(&self.labels);
-        if !self.labels.is_empty() {
-            self.out.push(',');
-        }
-        self.out.push_str("le=\"");
-        bound(self.out);
-        self.out.push_str("\"} ");
-        push_unsigned(self.out, count);
-        self.out.push('\n');
-    }
+/// What follows the bound in a bucket line.
+fn end_bucket(out: &mut Vec<u8>, count: u64) {
+    out.extend_from_slice(b"\"} ");
+    push_unsigned(out, count);
+    out.push(b'\n');
 }
 
 /// Appends text with `\` and LF escaped, and `"` where `quotes` says so. Injective: no two texts come out alike.
-fn push_escaped(out: &mut String, text: &str, quotes: bool) {
-    let mut rest = text;
-    while let Some(at) = rest.find(['\\', '\n', '"']) {
+fn push_escaped(out: &mut Vec<u8>, text: &str, quotes: bool) {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\\' | b'\n' | b'"')) {
         let (plain, tail) = rest.split_at(at);
-        out.push_str(plain);
-        let mut tail = tail.chars();
-        match tail.next() {
-            Some('\\') => out.push_str("\\\\"),
-            Some('\n') => out.push_str("\\n"),
-            Some('"') if quotes => out.push_str("\\\""),
-            Some(other) => out.push(other),
-            None => {}
+        out.extend_from_slice(plain);
+        let Some((special, tail)) = tail.split_first() else { break };
+        match special {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'"' if !quotes => out.push(b'"'),
+            other => out.extend_from_slice(&[b'\\', *other]),
         }
-        rest = tail.as_str();
+        rest = tail;
     }
-    out.push_str(rest);
-}
-
-/// Appends a bound of the decimal layout as `{:.6e}` prints it.
-fn push_digits(out: &mut String, digits: Digits) {
-    push_unsigned(out, u64::from(digits.mantissa / 1_000_000));
-    out.push('.');
-    push_padded(out, u64::from(digits.mantissa % 1_000_000), 6);
-    out.push('e');
-    push_unsigned(out, u64::from(digits.exponent));
-}
-
-fn push_number(out: &mut String, number: Number) {
-    match number {
-        Number::Unsigned(value) => push_unsigned(out, value),
-        Number::Float(value) => push_float(out, value),
-    }
-}
-
-/// Appends the shortest digits that read back as `value`.
-fn push_float(out: &mut String, value: f64) {
-    if value == f64::INFINITY {
-        out.push_str("+Inf");
-    } else if value == f64::NEG_INFINITY {
-        out.push_str("-Inf");
-    } else if write!(out, "{value:?}").is_err() {
-        // Writing to a String does not fail.
-        debug_assert!(false, "a String took no text");
-    }
-}
-
-fn push_unsigned(out: &mut String, value: u64) {
-    push_padded(out, value, 1);
-}
-
-/// Appends decimal digits, at least `width` of them. Called for every bucket line: a loop over a buffer on the stack is
-/// several times faster than the formatting machinery.
-fn push_padded(out: &mut String, value: u64, width: usize) {
-    let mut digits = [b'0'; 20];
-    let mut rest = value;
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        if rest == 0 && used >= width {
-            break;
-        }
-        *digit += u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-        used += 1;
-    }
-    let first = digits.len().saturating_sub(used);
-    if let Some(Ok(text)) = digits.get(first..).map(std::str::from_utf8) {
-        out.push_str(text);
-    }
+    out.extend_from_slice(rest);
 }

@@ -18,7 +18,7 @@ use tributary_telemetry::{
     TextFormat, TextOptions, Zero,
     arbitrary::{delta, label_name, label_value},
     confidence::{ApplyDedupCounts, EventCounts, TelemetryDelta, declare_resolver},
-    write_text,
+    write_selected_text, write_text,
 };
 
 const START_MS: u64 = 1_700_000_000_250;
@@ -220,6 +220,29 @@ fn unit_is_written_only_where_the_name_ends_in_it() {
     assert_eq!(unit_lines("waitseconds", "seconds"), 0);
     assert_eq!(unit_lines("seconds", "seconds"), 0);
     assert_eq!(unit_lines("wait_seconds", ""), 0);
+}
+
+#[test]
+fn selected_families_are_written_as_in_the_whole_and_none_is_legal() {
+    let state = full();
+    for format in [TextFormat::OpenMetrics, TextFormat::Prometheus] {
+        let selected = |names: &[&str]| {
+            let mut out = Vec::new();
+            let select = |family: &FamilyDescriptor| names.iter().any(|name| family.has_name(name));
+            write_selected_text(&state, &options(format), select, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(selected(&["nothing", "", "most_count"]), format.end());
+        let whole = text(&state, options(format));
+        // By its own name, or by that of a sample.
+        for names in [&["most"][..], &["most_total"], &["most", "most_total"]] {
+            let some = selected(names);
+            assert!(whole.contains(some.strip_suffix(format.end()).unwrap()), "{some}");
+            assert_eq!(some.matches("# TYPE").count(), 1, "{some}");
+        }
+        let both = selected(&["drift_seconds_bucket", "most"]);
+        assert_eq!(both.matches("# TYPE").count(), 2);
+    }
 }
 
 type Labels = Vec<(String, String)>;

@@ -5,7 +5,8 @@
 //! | --- | --- |
 //! | `inputs` | the resolves, as queue messages of both systems |
 //! | `producing` | from a resolve to the bytes of a message |
-//! | `consuming` | from a batch of messages to state, text and the backend's body |
+//! | `consuming` | from a batch of messages to state and the backend's body |
+//! | `scraping` | from a state to the text of a scrape, also beside the two Prometheus clients |
 //! | `totals` | the proof, before anything is measured, that both sides count the same |
 //! | `table` | criterion, and the table at the end |
 //!
@@ -26,6 +27,8 @@ mod consuming;
 mod inputs;
 #[path = "peer/producing.rs"]
 mod producing;
+#[path = "peer/scraping.rs"]
+mod scraping;
 #[path = "peer/table.rs"]
 mod table;
 #[path = "peer/totals.rs"]
@@ -44,5 +47,6 @@ fn main() {
     ));
     producing::run(&mut table, &inputs);
     consuming::run(&mut table, &inputs);
+    scraping::run(&mut table);
     table.print();
 }

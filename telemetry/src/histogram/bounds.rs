@@ -139,11 +139,6 @@ impl DecimalBounds {
     pub const fn bounds(self) -> u32 {
         self.bounds
     }
-
-    /// The digits of all bounds, increasing.
-    pub(crate) fn digits(self) -> impl Iterator<Item = Digits> {
-        (0..self.bounds).map(move |index| Digits::of(self.per_decade, index))
-    }
 }
 
 /// Bounds given one by one: finite, strictly increasing, at most [`MAX_BOUNDS`]. A clone copies a pointer.

@@ -9,7 +9,7 @@ mod latency;
 mod rebucket;
 
 pub use bounds::{Bounds, BoundsError, DecimalBounds, ExplicitBounds};
-pub(crate) use bounds::{Digits, FINEST};
+pub(crate) use bounds::{FINEST, MANTISSAS};
 pub use latency::{LATENCY_BOUNDS, LatencyHistogram};
 pub use rebucket::{LATENCY_LN_RATIO, Rebucketed, SpansError};
 

@@ -9,9 +9,8 @@ use std::{
 };
 
 use confidence_resolver::{
-    flag_logger::aggregate_batch,
-    proto::confidence::flags::resolver::v1::WriteFlagLogsRequest as PeerLogs,
-    telemetry::{PrometheusConfig, TelemetrySnapshot},
+    flag_logger::aggregate_batch, proto::confidence::flags::resolver::v1::WriteFlagLogsRequest as PeerLogs,
+    telemetry::TelemetrySnapshot,
 };
 use tributary_consumer::{
     backend::{
@@ -37,12 +36,11 @@ use tributary_proto::{
     flag_logs::WriteFlagLogsRequest,
     v1::{CommitRequest, CommitResponse, commit_response::Verdict},
 };
-use tributary_telemetry::{Delta, TextFormat, TextOptions, write_text};
+use tributary_telemetry::Delta;
 
 use crate::{
     inputs::{BATCH, COALESCED, Inputs, NOW_MS, RESOLVER_ID, mean},
     table::{Side, Table, timed},
-    totals,
 };
 
 /// The Ledger's core behind the pipeline: everything but SQLite and the runtime.
@@ -180,7 +178,6 @@ pub(crate) fn run(table: &mut Table, inputs: &Inputs) {
     path_row(table, inputs, &inputs.single, 1);
     path_row(table, inputs, &inputs.coalesced, COALESCED);
     body_rows(table, inputs);
-    text_row(table);
 }
 
 fn decode_rows(table: &mut Table, inputs: &Inputs) {
@@ -277,26 +274,4 @@ fn body_rows(table: &mut Table, inputs: &Inputs) {
         let work = row("backend body", resolves).replace("per resolve", "per 100 resolves");
         table.sizes(&work, mean(body.len(), 1), mean(bytes, resolves));
     }
-}
-
-/// A scrape where every bucket, reason and counter has something.
-fn text_row(table: &mut Table) {
-    let (peer, ours) = totals::full_states();
-    let (config, options) = (PrometheusConfig::default(), TextOptions::new(TextFormat::Prometheus));
-    let mut text = String::new();
-    write_text(&ours, &options, &mut text);
-    totals::assert_text_says_the_same(&peer.to_prometheus(RESOLVER_ID, &config), &text);
-    table.compare(
-        "text of a full state",
-        Side { elements: 1, routine: || timed((), |()| peer.to_prometheus(RESOLVER_ID, &config)) },
-        Side {
-            elements: 1,
-            routine: || {
-                timed(String::new(), |mut out| {
-                    write_text(&ours, &options, &mut out);
-                    out
-                })
-            },
-        },
-    );
 }
