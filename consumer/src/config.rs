@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use crate::{
     dimensions::Dimensions,
     limits::{DEFAULT_DIMENSIONS_BUDGET, DEFAULT_PUBLISH_INTERVAL, MAX_SOURCES, MIN_PUBLISH_INTERVAL},
+    scrape::options::{self, Selection},
 };
 
 /// KV namespace of the published metrics.
@@ -95,6 +96,10 @@ pub struct Config {
     pub dimensions: Dimensions,
     /// `METRICS_DIMENSIONS_BUDGET`: sources with the same dimensions, 1 to [`MAX_SOURCES`]; the rest is `other`.
     pub dimensions_budget: usize,
+    /// `METRICS_OPENMETRICS`: whether scrapes get OpenMetrics; `None`: as their `Accept` says.
+    pub openmetrics: Option<bool>,
+    /// `METRICS_NAMES`: the families that scrapes get unless they name others.
+    pub selection: Selection,
     /// `METRICS_SOURCE`: `kv` or `ledger`.
     pub metrics_source: MetricsSource,
     /// `CONFIDENCE_FLAG_LOGS_URL`.
@@ -141,7 +146,7 @@ impl Config {
         );
         let buckets_per_decade =
             parse(variables, &mut problems, "METRICS_BUCKETS_PER_DECADE", "a number from 1 to 18", 18, |text| {
-                text.parse().ok().filter(|n| (1..=18).contains(n))
+                options::buckets_per_decade(text)
             });
         let created =
             parse(variables, &mut problems, "METRICS_CREATED", "true or false", false, |text| text.parse().ok());
@@ -160,6 +165,20 @@ impl Config {
             "a number from 1 to 80",
             DEFAULT_DIMENSIONS_BUDGET,
             |text| text.parse().ok().filter(|n| (1..=MAX_SOURCES).contains(n)),
+        );
+        let openmetrics = parse(variables, &mut problems, "METRICS_OPENMETRICS", "true or false", None, |text| {
+            text.parse().ok().map(Some)
+        });
+        let selection = parse(
+            variables,
+            &mut problems,
+            "METRICS_NAMES",
+            "at most 100 names of metrics, with commas between them",
+            Selection::default(),
+            |text| {
+                let names = text.split([',', ' ']).map(str::trim).filter(|name| !name.is_empty());
+                Selection::new(names).ok()
+            },
         );
         let metrics_source =
             parse(variables, &mut problems, "METRICS_SOURCE", "kv or ledger", MetricsSource::Kv, |text| match text {
@@ -192,6 +211,8 @@ impl Config {
             created,
             dimensions,
             dimensions_budget,
+            openmetrics,
+            selection,
             metrics_source,
         };
         (config, problems)
@@ -233,6 +254,10 @@ mod tests {
 
     #[test]
     fn a_value_that_does_not_parse_is_named_and_the_default_holds() {
+        const LONG: &str = "a_name_of_three_hundred_bytes________________________________________________________________\
+                            ____________________________________________________________________________________________\
+                            ____________________________________________________________________________________________\
+                            ____________________________________________________________________________________________";
         for (name, bad) in [
             ("PUBLISH_INTERVAL_MS", "999"),
             ("PUBLISH_INTERVAL_MS", "-1"),
@@ -244,6 +269,8 @@ mod tests {
             ("METRICS_DIMENSIONS", "colo,country"),
             ("METRICS_DIMENSIONS_BUDGET", "0"),
             ("METRICS_DIMENSIONS_BUDGET", "81"),
+            ("METRICS_OPENMETRICS", "sometimes"),
+            ("METRICS_NAMES", LONG),
             ("CONFIDENCE_FLAG_LOGS_URL", "ftp://x"),
         ] {
             let (config, problems) = Config::read(&BTreeMap::from([(name, bad)]));

@@ -24,8 +24,6 @@ pub mod status_page;
 mod entry {
     //! What the platform calls.
 
-    use std::{cell::RefCell, rc::Rc};
-
     use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
     use worker::{Context, Env, Request, Response, event, worker_sys};
 
@@ -33,28 +31,14 @@ mod entry {
         config::is_dead_letter_queue,
         dead_letters::keep::keep,
         pipeline::{Surroundings, process},
-        platform::{backend::Backend, dead_letters::DeadLetters, fetch::serve, ledger::Ledger, log, queue, runtime},
-        self_report::SelfReport,
+        platform::{
+            backend::Backend, dead_letters::DeadLetters, fetch::serve, ledger::Ledger, log, queue, report, runtime,
+        },
     };
 
     #[event(fetch)]
-    async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
-        serve(&request, &env).await
-    }
-
-    thread_local! {
-        /// This isolate's own report. Plain data: batches that run interleaved may share it.
-        static REPORT: RefCell<Option<Rc<RefCell<SelfReport>>>> = const { RefCell::new(None) };
-    }
-
-    /// The isolate's report, made by its first batch: randomness is not to be had outside a request.
-    fn report() -> Result<Rc<RefCell<SelfReport>>, getrandom::Error> {
-        if let Some(report) = REPORT.with_borrow(Clone::clone) {
-            return Ok(report);
-        }
-        let report = Rc::new(RefCell::new(SelfReport::new(runtime::new_stream_id()?)));
-        REPORT.set(Some(Rc::clone(&report)));
-        Ok(report)
+    async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
+        serve(&request, &env, &context).await
     }
 
     /// The queue handler, exported by hand: `#[event(queue)]` turns an error into a panic, which resets the isolate.
@@ -81,7 +65,7 @@ mod entry {
             }
             return Ok(JsValue::UNDEFINED);
         }
-        let report = report().map_err(|error| JsValue::from(error.to_string()))?;
+        let report = report::of_isolate().map_err(|error| JsValue::from(error.to_string()))?;
         let (handles, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         let surroundings = Surroundings {
             now_ms: runtime::now_ms(),

@@ -187,6 +187,18 @@ pub async fn process(
     BatchResult { verdicts, events }
 }
 
+/// Commits the consumer's own report, for what was counted outside of a batch.
+///
+/// # Errors
+/// Where the Ledger did not commit; the report is kept.
+pub async fn commit_report(
+    ledger: &impl LedgerPort,
+    report: &RefCell<SelfReport>,
+    now_ms: u64,
+) -> Result<(), LedgerFailure> {
+    commit(&[], ledger, report, Surroundings { now_ms, random: 0, resolver_id: "" }).await
+}
+
 /// A message of the batch that can be used, and its place in it.
 struct Slot<'a> {
     index: usize,

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use tributary_telemetry::{Snapshot, TextOptions, write_text};
+use tributary_telemetry::{Snapshot, TextFormat};
 
-use crate::self_metrics::{LedgerStatus, NotRecorded, with_readings};
+use crate::{
+    scrape::{copy::Publication, options::View},
+    self_metrics::{LedgerStatus, NotRecorded, with_readings},
+};
 
 /// What was published, and what is scheduled.
 ///
@@ -78,27 +81,30 @@ fn millis(duration: Duration) -> u64 {
 
 /// The two copies of one state.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Publication {
+pub struct Copies {
+    /// What they are copies of: the metadata of both.
+    pub publication: Publication,
     /// OpenMetrics text, as served.
-    pub openmetrics: String,
+    pub openmetrics: Vec<u8>,
     /// The compact state, from which every other format and density is rendered.
     pub snapshot: Vec<u8>,
 }
 
-/// Renders the copies of one state, the text as `options` say.
+/// Renders the copies of one state, the text as `view` says.
 ///
 /// # Errors
 /// [`NotRecorded`], see [`with_readings`].
-pub fn render(
-    state: &Snapshot,
-    status: &LedgerStatus,
-    options: &TextOptions,
-    now_ms: u64,
-) -> Result<Publication, NotRecorded> {
+pub fn render(state: &Snapshot, status: &LedgerStatus, view: &View, now_ms: u64) -> Result<Copies, NotRecorded> {
     let read = with_readings(state, status, now_ms)?;
-    let mut openmetrics = String::new();
-    write_text(&read, options, &mut openmetrics);
-    Ok(Publication { openmetrics, snapshot: read.encode() })
+    let mut openmetrics = Vec::new();
+    view.write(&read, TextFormat::OpenMetrics, &mut openmetrics);
+    let publication = Publication {
+        published_ms: now_ms,
+        start_time_ms: state.start_time_ms(),
+        version: state.version(),
+        view: view.tag(),
+    };
+    Ok(Copies { publication, openmetrics, snapshot: read.encode() })
 }
 
 #[cfg(test)]
@@ -194,8 +200,15 @@ mod tests {
     #[test]
     fn equal_states_give_equal_bytes() {
         let state = crate::ledger::book::Book::new("r", 1_000).unwrap().state;
-        let options = TextOptions::new(tributary_telemetry::TextFormat::OpenMetrics);
-        let render = |state| render(state, &LedgerStatus::default(), &options, 2_000).unwrap();
-        assert_eq!(render(&state), render(&state.clone()));
+        let (config, _) = crate::config::Config::read(&std::collections::BTreeMap::new());
+        let view = View::of_config(&config);
+        let render = |state: &Snapshot| render(state, &LedgerStatus::default(), &view, 2_000).unwrap();
+        let copies = render(&state);
+        assert_eq!(copies, render(&state.clone()));
+        assert_eq!(copies.publication.published_ms, 2_000);
+        let text = String::from_utf8(copies.openmetrics).unwrap();
+        assert!(text.contains("\ntributary_published_timestamp_seconds 2.0\n"), "{text}");
+        assert!(text.contains("\ntributary_build_info{version="), "{text}");
+        assert!(text.contains("\ntributary_last_applied_timestamp_seconds 0.0\n"), "{text}");
     }
 }

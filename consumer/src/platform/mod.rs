@@ -7,5 +7,6 @@ pub(crate) mod ledger;
 pub(crate) mod log;
 pub(crate) mod object;
 pub(crate) mod queue;
+pub(crate) mod report;
 pub(crate) mod runtime;
 pub(crate) mod status_page;

@@ -12,7 +12,6 @@ use tributary_proto::{
     envelope::StreamId,
     v1::{CommitRequest, CommitResponse, commit_response::Verdict},
 };
-use tributary_telemetry::{TextFormat, TextOptions};
 use wasm_bindgen::{JsCast as _, JsValue, prelude::Closure};
 use worker::{
     DurableObject, Env, Method, Request, Response, ScheduledTime, SqlStorage, SqlStorageValue, State, durable_object,
@@ -31,10 +30,11 @@ use crate::{
         commit::{Commit, Decision, StreamRow, decide},
         floor::StreamBounds,
         migration::{self, StoredMissing},
-        publish::{Schedule, render},
+        publish::{Copies, Schedule, render},
         storage::{self, StorageError, StoredState, StoredStream, StoredTally},
     },
     limits::{ALARM_WATCHDOG, FORGET_INTERVAL, FORGET_PAUSE, HORIZON, MAX_COMMIT_BYTES, MAX_FORGOTTEN_AT_ONCE},
+    scrape::options::View,
     self_metrics,
 };
 
@@ -214,17 +214,15 @@ impl Ledger {
         }
         schedule.started(now);
         self.schedule.set(schedule);
-        let publication = self.with_loaded(|loaded| {
-            let options = TextOptions {
-                format: TextFormat::OpenMetrics,
-                buckets_per_decade: self.config.buckets_per_decade,
-                created: self.config.created,
-            };
-            render(&loaded.state, &loaded.status, &options, now).map_err(|error| Failure::Platform(error.to_string()))
+        let Copies { publication, openmetrics, snapshot } = self.with_loaded(|loaded| {
+            let view = View::of_config(&self.config);
+            render(&loaded.state, &loaded.status, &view, now).map_err(|error| Failure::Platform(error.to_string()))
         })?;
         let store = self.env.kv(METRICS_KV)?;
-        let text = async { store.put(OPENMETRICS_KEY, publication.openmetrics)?.execute().await }.await;
-        let bytes = async { store.put_bytes(SNAPSHOT_KEY, &publication.snapshot)?.execute().await }.await;
+        let publication = publication.to_string();
+        let put = async |key, copy: &[u8]| store.put_bytes(key, copy)?.metadata(&publication)?.execute().await;
+        let text = put(OPENMETRICS_KEY, &openmetrics).await;
+        let bytes = put(SNAPSHOT_KEY, &snapshot).await;
         let written = [(OPENMETRICS_KEY, text.is_ok()), (SNAPSHOT_KEY, bytes.is_ok())];
         let moved_on = self.note_writes(&written, version)?;
         text.and(bytes).map_err(|error| Failure::Platform(error.to_string()))?;

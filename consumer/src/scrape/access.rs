@@ -3,6 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::header::bounded;
 use crate::config::{Config, Secret};
 
 /// What the caller may do.
@@ -22,7 +23,7 @@ pub fn access(config: &Config, authorization: Option<&str>) -> Access {
     if config.metrics_token.is_none() && config.client_secret.is_none() {
         return Access::Unconfigured;
     }
-    let Some((scheme, credentials)) = authorization.and_then(|header| header.trim().split_once(' ')) else {
+    let Some((scheme, credentials)) = bounded(authorization).and_then(|header| header.trim().split_once(' ')) else {
         return Access::Denied;
     };
     let expected = if scheme.eq_ignore_ascii_case("Bearer") {
@@ -79,6 +80,8 @@ mod tests {
             assert_eq!(access(&config, Some(header)), Access::Denied, "{header}");
         }
         assert_eq!(access(&config, None), Access::Denied);
+        let long = format!("Bearer {}token", " ".repeat(10_000));
+        assert_eq!(access(&config, Some(&long)), Access::Denied, "a header without bound is not read");
     }
 
     #[test]

@@ -1,5 +1,11 @@
-//! `GET /metrics`: who may read, what they asked for, and the answer. Pure but for the two reads that `lib.rs` wires.
+//! `GET /metrics`: who may read, what they asked for, which copy answers, and the answer. Pure but for the reads that
+//! `platform` wires.
 
 pub mod access;
+pub mod copy;
+pub mod header;
+pub mod metrics;
 pub mod negotiate;
+pub mod options;
 pub mod respond;
+pub mod validator;

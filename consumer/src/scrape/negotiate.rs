@@ -1,150 +1,198 @@
-//! What was asked for: format by `Accept`, options by the query.
+//! What the headers ask for: the format by `Accept`, the coding by `Accept-Encoding` (RFC 9110 sections 12.5.1, 12.5.3).
+//!
+//! There is always an answer, whatever a header holds: 406 never happens. Who accepts nothing that we have gets text
+//! 0.0.4, which every scraper reads, and who accepts no coding that we have gets none.
 
 use tributary_telemetry::TextFormat;
 
-/// What a request asks for.
+use super::header::{Element, bounded, elements};
+
+/// The format that was asked for, and how names are to be escaped in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct MediaType {
     /// The text format.
     pub format: TextFormat,
-    /// Density of the histogram, 1 to 18 bounds a decade.
-    pub buckets_per_decade: u8,
+    /// The scheme that an OpenMetrics request named. All of our names are letters, digits and underscores, which no
+    /// scheme changes, so each of them is what we speak.
+    pub escaping: Option<Escaping>,
 }
 
-/// An option that does not parse: a 400 that names it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{option}: expected {expected}")]
-pub struct BadOption {
-    /// The option.
-    pub option: &'static str,
-    /// What it takes.
-    pub expected: &'static str,
+/// How names outside letters, digits, underscores and colons are escaped: the values of Prometheus' `escaping`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escaping {
+    /// Not at all.
+    AllowUtf8,
+    /// Each such character is an underscore.
+    Underscores,
+    /// Dots are `_dot_`.
+    Dots,
+    /// Each such character is its code point.
+    Values,
 }
 
-/// Reads `Accept` and the query. `openmetrics=true|false` overrules the header; `buckets_per_decade=1…18` the
-/// configured default. Other query parameters are ignored, as scrapers add their own.
-///
-/// # Errors
-/// [`BadOption`]; a header is never an error, whatever it holds.
-pub fn negotiate<'a>(
-    accept: Option<&str>,
-    query: impl IntoIterator<Item = (&'a str, &'a str)>,
-    default_buckets_per_decade: u8,
-) -> Result<Wanted, BadOption> {
-    let mut wanted = Wanted { format: accepted(accept), buckets_per_decade: default_buckets_per_decade };
-    for (name, value) in query {
-        match name {
-            "buckets_per_decade" => {
-                wanted.buckets_per_decade = value
-                    .parse()
-                    .ok()
-                    .filter(|n| (1..=18).contains(n))
-                    .ok_or(BadOption { option: "buckets_per_decade", expected: "a number from 1 to 18" })?;
-            }
-            "openmetrics" => {
-                wanted.format = match value {
-                    "true" | "1" | "" => TextFormat::OpenMetrics,
-                    "false" | "0" => TextFormat::Prometheus,
-                    _ => return Err(BadOption { option: "openmetrics", expected: "true or false" }),
-                };
-            }
-            _ => {}
+impl Escaping {
+    const ALL: [Self; 4] = [Self::AllowUtf8, Self::Underscores, Self::Dots, Self::Values];
+
+    /// The value of the parameter.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AllowUtf8 => "allow-utf-8",
+            Self::Underscores => "underscores",
+            Self::Dots => "dots",
+            Self::Values => "values",
         }
     }
-    Ok(wanted)
+
+    /// The scheme that a media range names. `allow-utf8` is an older spelling in Prometheus' own documents.
+    fn of(range: &Element<'_>) -> Option<Self> {
+        let value = range.parameter("escaping")?;
+        let known = Self::ALL.into_iter().find(|scheme| value.is(scheme.as_str()));
+        known.or_else(|| value.is("allow-utf8").then_some(Self::AllowUtf8))
+    }
 }
 
-/// The format that `Accept` prefers (RFC 9110 section 12.5.1): the one with the higher quality, at equal quality
-/// OpenMetrics where it is named, and text 0.0.4 where nothing that we have is named: every scraper reads that.
-fn accepted(accept: Option<&str>) -> TextFormat {
-    let mut openmetrics = 0;
-    let mut text = 0;
-    for range in accept.unwrap_or_default().split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let media_type = parts.next().unwrap_or_default();
-        let mut quality = 1000;
-        let mut version = None;
-        for part in parts {
-            match part.split_once('=') {
-                Some((name, value)) if name.trim().eq_ignore_ascii_case("q") => quality = permille(value.trim()),
-                Some((name, value)) if name.trim().eq_ignore_ascii_case("version") => {
-                    version = Some(value.trim().trim_matches('"'));
-                }
-                _ => {}
+impl MediaType {
+    /// The `Content-Type`, exactly.
+    pub fn content_type(self) -> &'static str {
+        match (self.format, self.escaping) {
+            (TextFormat::Prometheus, _) => "text/plain; version=0.0.4; charset=utf-8",
+            (TextFormat::OpenMetrics, None) => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            (TextFormat::OpenMetrics, Some(Escaping::AllowUtf8)) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
             }
-        }
-        if media_type.eq_ignore_ascii_case("application/openmetrics-text") {
-            if matches!(version, None | Some("1.0.0" | "0.0.1")) {
-                openmetrics = openmetrics.max(quality);
+            (TextFormat::OpenMetrics, Some(Escaping::Underscores)) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
             }
-        } else if media_type.eq_ignore_ascii_case("text/plain") && matches!(version, None | Some("0.0.4")) {
-            text = text.max(quality);
+            (TextFormat::OpenMetrics, Some(Escaping::Dots)) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=dots"
+            }
+            (TextFormat::OpenMetrics, Some(Escaping::Values)) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=values"
+            }
         }
     }
-    if openmetrics > 0 && openmetrics >= text { TextFormat::OpenMetrics } else { TextFormat::Prometheus }
 }
 
-/// A quality in thousandths; 0, "not acceptable", where it is none.
-fn permille(text: &str) -> u32 {
-    let Some((whole, fraction)) = text.split_once('.').or(Some((text, ""))) else { return 0 };
-    if fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return 0;
+/// What a format is offered as.
+struct Offer {
+    kind: &'static str,
+    subtype: &'static str,
+    version: &'static str,
+}
+
+const OPEN_METRICS: Offer = Offer { kind: "application", subtype: "openmetrics-text", version: "1.0.0" };
+const TEXT: Offer = Offer { kind: "text", subtype: "plain", version: "0.0.4" };
+
+/// How exactly a media range names an offer; the most exact one decides, whatever its quality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Exactness {
+    Anything,
+    Kind,
+    Named,
+    Version,
+}
+
+/// What the header says of an offer.
+#[derive(Clone, Copy, Debug)]
+struct Preference {
+    exactness: Exactness,
+    quality: u16,
+    /// Which range it was, counted down, so that the first of two is the greater.
+    precedence: usize,
+    escaping: Option<Escaping>,
+}
+
+impl Preference {
+    /// What counts between two offers: quality, then whether it is named at all, then who stands first.
+    fn rank(self) -> (u16, Exactness, usize) {
+        (self.quality, self.exactness.min(Exactness::Named), self.precedence)
     }
-    let thousandths = format!("{fraction:0<3}").parse().unwrap_or(0);
-    match (whole, thousandths) {
-        ("0", thousandths) => thousandths,
-        ("1", 0) => 1000,
-        _ => 0,
+}
+
+/// The format that `Accept` prefers, and `openmetrics` where the options overrule it.
+pub fn media_type(accept: Option<&str>, openmetrics: Option<bool>) -> MediaType {
+    let accept = bounded(accept).unwrap_or_default();
+    let wanted = preference(accept, &OPEN_METRICS);
+    let is_preferred = || match (wanted, preference(accept, &TEXT)) {
+        (Some(wanted), Some(text)) => wanted.quality > 0 && wanted.rank() > text.rank(),
+        (Some(wanted), None) => wanted.quality > 0,
+        (None, _) => false,
+    };
+    if openmetrics.unwrap_or_else(is_preferred) {
+        let escaping = wanted.and_then(|wanted| wanted.escaping);
+        MediaType { format: TextFormat::OpenMetrics, escaping }
+    } else {
+        MediaType { format: TextFormat::Prometheus, escaping: None }
+    }
+}
+
+/// What the most exact range says of an offer; of equally exact ones that with the highest quality.
+fn preference(accept: &str, offer: &Offer) -> Option<Preference> {
+    let ranges = elements(accept).zip((0..=usize::MAX).rev()).filter_map(|(range, precedence)| {
+        let exactness = exactness(&range, offer)?;
+        Some(Preference { exactness, quality: range.quality, precedence, escaping: Escaping::of(&range) })
+    });
+    let decisive = ranges.max_by_key(|range| (range.exactness, range.quality, range.precedence))?;
+    // Anything is accepted by everybody who sends no better; it asks for nothing in particular.
+    let is_asked_for = decisive.exactness > Exactness::Anything || offer.kind == TEXT.kind;
+    is_asked_for.then_some(decisive)
+}
+
+fn exactness(range: &Element<'_>, offer: &Offer) -> Option<Exactness> {
+    let (kind, subtype) = range.name.split_once('/')?;
+    let version = range.parameter("version");
+    // A range with parameters is of what has these parameters.
+    if version.is_some_and(|version| !version.is(offer.version)) {
+        return None;
+    }
+    if range.parameter("charset").is_some_and(|charset| !charset.is("utf-8") && !charset.is("utf8")) {
+        return None;
+    }
+    match (kind, subtype) {
+        ("*", "*") => Some(Exactness::Anything),
+        (_, "*") if kind.eq_ignore_ascii_case(offer.kind) => Some(Exactness::Kind),
+        _ if kind.eq_ignore_ascii_case(offer.kind) && subtype.eq_ignore_ascii_case(offer.subtype) => {
+            Some(if version.is_some() { Exactness::Version } else { Exactness::Named })
+        }
+        _ => None,
+    }
+}
+
+/// How the body is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is.
+    Identity,
+    /// Compressed, by the platform. It has gzip and Brotli; every scraper asks for gzip. zstd would be our own code and
+    /// CPU time in the Worker.
+    Gzip,
+}
+
+/// The coding that `Accept-Encoding` prefers. No header asks for none.
+pub fn coding(accept_encoding: Option<&str>) -> Coding {
+    let (mut gzip, mut identity, mut others) = (None, None, None);
+    for element in elements(bounded(accept_encoding).unwrap_or_default()) {
+        let place = if element.name.eq_ignore_ascii_case("gzip") || element.name.eq_ignore_ascii_case("x-gzip") {
+            &mut gzip
+        } else if element.name.eq_ignore_ascii_case("identity") {
+            &mut identity
+        } else if element.name == "*" {
+            &mut others
+        } else {
+            continue;
+        };
+        *place = (*place).max(Some(element.quality));
+    }
+    // Not to be named is not to be wanted for gzip, and to be the last resort for the body as it is.
+    match (gzip.or(others), identity.or(others)) {
+        (Some(0), _) => Coding::Identity,
+        (Some(gzip), identity) if gzip >= identity.unwrap_or(0) => Coding::Gzip,
+        // The body as it is was refused, and nothing was said of gzip.
+        (None, Some(0)) => Coding::Gzip,
+        _ => Coding::Identity,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use TextFormat::{OpenMetrics, Prometheus};
-
-    #[test]
-    fn real_headers_of_scrapers_get_what_they_prefer() {
-        for (accept, expected) in [
-            // Prometheus 2.42 and 3.x with their defaults; a browser; curl; nothing.
-            (
-                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-                OpenMetrics,
-            ),
-            (
-                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-                OpenMetrics,
-            ),
-            ("text/html,application/xhtml+xml,*/*;q=0.8", Prometheus),
-            ("*/*", Prometheus),
-            ("text/plain;version=0.0.4", Prometheus),
-            ("text/plain;q=0.9, application/openmetrics-text;q=0.5", Prometheus),
-            ("application/openmetrics-text;q=0", Prometheus),
-            ("application/openmetrics-text;version=2.0.0", Prometheus),
-        ] {
-            assert_eq!(accepted(Some(accept)), expected, "{accept}");
-        }
-        assert_eq!(accepted(None), Prometheus);
-    }
-
-    #[test]
-    fn junk_is_never_an_error() {
-        for accept in
-            ["", ",", ";;;", "application/openmetrics-text;q=NaN", "application/openmetrics-text;q=2", "\u{1}"]
-        {
-            assert_eq!(accepted(Some(accept)), Prometheus, "{accept:?}");
-        }
-        assert_eq!(accepted(Some(&"a,".repeat(100_000))), Prometheus);
-    }
-
-    #[test]
-    fn options_overrule_and_a_bad_one_is_named() {
-        let wanted = negotiate(None, [("openmetrics", "true"), ("buckets_per_decade", "3"), ("x", "y")], 18).unwrap();
-        assert_eq!(wanted, Wanted { format: OpenMetrics, buckets_per_decade: 3 });
-        let wanted = negotiate(Some("application/openmetrics-text"), [("openmetrics", "false")], 6).unwrap();
-        assert_eq!(wanted, Wanted { format: Prometheus, buckets_per_decade: 6 });
-        for (name, value) in [("buckets_per_decade", "0"), ("buckets_per_decade", "19"), ("openmetrics", "maybe")] {
-            assert_eq!(negotiate(None, [(name, value)], 18).unwrap_err().option, name);
-        }
-    }
-}
+#[path = "negotiate_tests.rs"]
+mod tests;

@@ -1,9 +1,18 @@
-//! The answer: which copy is read, and the headers and body that come out.
+//! The answer: the headers and body that come out of a copy, or the error.
 
-use tributary_telemetry::{Snapshot, TextFormat, TextOptions, write_text};
+use std::borrow::Cow;
 
-use super::{access::Access, negotiate::Wanted};
-use crate::config::{Config, MetricsSource, OPENMETRICS_KEY, SNAPSHOT_KEY};
+use tributary_telemetry::{Snapshot, TextFormat};
+
+use super::{
+    access::Access,
+    copy::{Copy, Source},
+    metrics::{self, FailureReason},
+    negotiate::{Coding, MediaType, coding, media_type},
+    options::{BadOption, MAX_QUERY_BYTES, Options, View},
+    validator::{etag, is_not_modified},
+};
+use crate::config::Config;
 
 /// An HTTP answer, before it becomes the platform's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,44 +20,41 @@ pub struct Answer {
     /// Status.
     pub status: u16,
     /// Headers.
-    pub headers: Vec<(&'static str, &'static str)>,
-    /// Body; not sent for `HEAD`.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// Body; not sent for `HEAD`. Where `Content-Encoding` says gzip, the platform compresses it.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// An error as JSON, in the shape of the producer's: `code` is a word for programs, `message` says what is wrong and what to do, and never holds a secret.
+    /// An error as JSON, in the shape of the producer's: `code` is a word for programs, `message` says what is wrong and
+    /// what to do, and never holds a secret.
     pub fn error(status: u16, code: &'static str, message: &str) -> Self {
-        let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
-        let mut headers = vec![("Content-Type", "application/json"), ("Cache-Control", "no-store")];
+        let mut answer = Self::json(status, &serde_json::json!({"error": {"code": code, "message": message}}));
         match status {
-            401 => headers.push(("WWW-Authenticate", "Bearer")),
-            503 => headers.push(("Retry-After", "5")),
+            401 => answer.headers.push(("WWW-Authenticate", "Bearer, ClientSecret".into())),
+            503 => answer.headers.push(("Retry-After", "5".into())),
             _ => {}
         }
-        Self { status, headers, body: body.into_bytes() }
+        answer
     }
 
     /// The error of a method that the path does not take.
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let mut answer = Self::error(405, "METHOD_NOT_ALLOWED", &format!("use {allow}"));
-        answer.headers.push(("Allow", allow));
+        answer.headers.push(("Allow", allow.into()));
         answer
     }
 
     /// A JSON answer.
     pub fn json(status: u16, body: &serde_json::Value) -> Self {
-        let headers = vec![("Content-Type", "application/json"), ("Cache-Control", "no-store")];
+        let headers = vec![("Content-Type", "application/json".into()), ("Cache-Control", "no-store".into())];
         Self { status, headers, body: body.to_string().into_bytes() }
     }
 
-    fn exposition(format: TextFormat, text: Vec<u8>) -> Self {
-        let content_type = match format {
-            TextFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            TextFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-        };
-        let headers = vec![("Content-Type", content_type), ("Cache-Control", "no-store"), ("Vary", "Accept")];
-        Self { status: 200, headers, body: text }
+    /// The value of a header; the first where there are two.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let header = self.headers.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name));
+        header.map(|(_, value)| value.as_ref())
     }
 }
 
@@ -80,115 +86,124 @@ pub fn refuse_access(access: Access) -> Option<Answer> {
     }
 }
 
-/// Where the answer comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copy {
-    /// The published text, served as it is.
-    Text,
-    /// The published state, to be rendered.
-    Snapshot,
-    /// The Ledger's state, to be rendered.
-    Ledger,
-}
-
-impl Copy {
-    /// The key of a published copy.
-    pub fn key(self) -> Option<&'static str> {
-        match self {
-            Self::Text => Some(OPENMETRICS_KEY),
-            Self::Snapshot => Some(SNAPSHOT_KEY),
-            Self::Ledger => None,
+/// The error of a scrape whose metrics could not be read.
+pub fn unavailable(reason: FailureReason) -> Answer {
+    match reason {
+        FailureReason::Kv => {
+            Answer::error(503, "STORE_UNAVAILABLE", "the metrics store (KV) cannot be read now; the log says why")
         }
+        FailureReason::Ledger => {
+            Answer::error(503, "LEDGER_UNAVAILABLE", "the Ledger does not answer now; the log says why")
+        }
+        FailureReason::Corrupt => Answer::error(
+            503,
+            "CORRUPT_COPY",
+            "the stored metrics do not read back; the next publication replaces them",
+        ),
     }
 }
 
-/// The one copy that a request reads, so that it never mixes two states.
-pub fn copy_for(config: &Config, wanted: Wanted) -> Copy {
-    match config.metrics_source {
-        MetricsSource::Ledger => Copy::Ledger,
-        MetricsSource::Kv
-            if wanted.format == TextFormat::OpenMetrics && wanted.buckets_per_decade == config.buckets_per_decade =>
-        {
-            Copy::Text
+/// What a request sent, as far as it matters here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask<'a> {
+    /// `Accept`.
+    pub accept: Option<&'a str>,
+    /// `Accept-Encoding`, as the client sent it.
+    pub accept_encoding: Option<&'a str>,
+    /// `If-None-Match`.
+    pub if_none_match: Option<&'a str>,
+    /// Length of the query as it was sent.
+    pub query_bytes: usize,
+    /// Parameters of the query.
+    pub query: &'a [(String, String)],
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The format.
+    pub media_type: MediaType,
+    /// How the body is coded.
+    pub coding: Coding,
+    /// What is shown.
+    pub view: View,
+}
+
+impl Wanted {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// The answer to a query that is too long, or has a bad option. A header is never an error, whatever it holds.
+    pub fn read(ask: Ask<'_>, config: &Config) -> Result<Self, Answer> {
+        if ask.query_bytes > MAX_QUERY_BYTES {
+            return Err(Answer::error(414, "QUERY_TOO_LONG", &format!("a query has at most {MAX_QUERY_BYTES} bytes")));
         }
-        MetricsSource::Kv => Copy::Snapshot,
+        let query = ask.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let Options { view, openmetrics } = Options::read(config, query)
+            .map_err(|bad: BadOption| Answer::error(400, "BAD_OPTION", &bad.to_string()))?;
+        let media_type = media_type(ask.accept, openmetrics);
+        Ok(Self { media_type, coding: coding(ask.accept_encoding), view })
+    }
+
+    /// The source that this request reads.
+    pub fn source(&self, config: &Config) -> Source {
+        Source::of(config, self.media_type.format, &self.view)
     }
 }
 
-/// Turns the bytes of a copy into the answer; `created` as configured.
+/// Turns a copy into the answer at `now_ms`. A text is served as it is, with its age added.
 ///
-/// A copy that does not decode is an error that says so, never an empty 200: a scraper that sees a failed scrape keeps
-/// its series, one that sees an empty page believes that all is well.
-pub fn answer(copy: Copy, bytes: Vec<u8>, wanted: Wanted, created: bool) -> Answer {
-    if copy == Copy::Text {
-        return Answer::exposition(TextFormat::OpenMetrics, bytes);
+/// # Errors
+/// [`FailureReason::Corrupt`] where the copy does not read back, never an empty 200: a scraper that sees a failed scrape
+/// keeps its series, one that sees an empty page believes that all is well.
+pub fn answer(copy: &Copy, wanted: &Wanted, ask: Ask<'_>, now_ms: u64) -> Result<Answer, FailureReason> {
+    let age_ms = copy.publication.as_ref().map(|publication| now_ms.saturating_sub(publication.published_ms));
+    let etag = etag(copy, &wanted.view, wanted.media_type, wanted.coding);
+    let is_not_modified = is_not_modified(ask.if_none_match, etag.as_deref());
+    // Kept by nobody but the client, and by it only to ask whether it is still the current one.
+    let mut headers: Vec<(&'static str, Cow<'static, str>)> =
+        vec![("Cache-Control", "private, no-cache".into()), ("Vary", "Accept, Accept-Encoding, Authorization".into())];
+    if let Some(age_ms) = age_ms {
+        headers.push(("Age", (age_ms / 1_000).to_string().into()));
     }
-    match Snapshot::decode(&bytes) {
-        Ok(snapshot) => {
-            let mut text = String::new();
-            let options = TextOptions { format: wanted.format, buckets_per_decade: wanted.buckets_per_decade, created };
-            write_text(&snapshot, &options, &mut text);
-            Answer::exposition(wanted.format, text.into_bytes())
-        }
-        Err(_) => {
-            Answer::error(503, "CORRUPT_COPY", "the stored metrics do not decode; the next publication replaces them")
-        }
+    if let Some(etag) = etag {
+        headers.push(("ETag", etag.into()));
     }
+    if is_not_modified {
+        return Ok(Answer { status: 304, headers, body: Vec::new() });
+    }
+    let body = body(copy, wanted, age_ms).ok_or(FailureReason::Corrupt)?;
+    headers.push(("Content-Type", wanted.media_type.content_type().into()));
+    if wanted.coding == Coding::Gzip {
+        headers.push(("Content-Encoding", "gzip".into()));
+    }
+    Ok(Answer { status: 200, headers, body })
+}
+
+fn body(copy: &Copy, wanted: &Wanted, age_ms: Option<u64>) -> Option<Vec<u8>> {
+    /// Room for the age.
+    const TAIL_BYTES: usize = 320;
+    let format = wanted.media_type.format;
+    let mut text = Vec::new();
+    if copy.source == Source::Text {
+        // What is published under this key is OpenMetrics, and nothing else is asked of it.
+        if format != TextFormat::OpenMetrics {
+            return None;
+        }
+        text.reserve_exact(copy.bytes.len().saturating_add(TAIL_BYTES));
+        text.extend_from_slice(&copy.bytes);
+    } else {
+        wanted.view.write(&Snapshot::decode(&copy.bytes).ok()?, format, &mut text);
+    }
+    if !text.ends_with(format.end().as_bytes()) {
+        return None;
+    }
+    if let Some(age_ms) = age_ms.filter(|_| wanted.view.selection.has(&metrics::AGE)) {
+        metrics::add_age(&mut text, format, age_ms).then_some(())?;
+    }
+    Some(text)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    fn config(variables: &[(&'static str, &'static str)]) -> Config {
-        Config::read(&variables.iter().copied().collect::<BTreeMap<_, _>>()).0
-    }
-
-    fn status(method: &str, path: &str, access: Access) -> Option<u16> {
-        refuse(method, path, access).map(|answer| answer.status)
-    }
-
-    #[test]
-    fn only_a_permitted_read_of_metrics_goes_on() {
-        assert_eq!(status("GET", "/metrics", Access::Granted), None);
-        assert_eq!(status("HEAD", "/metrics", Access::Granted), None);
-        assert_eq!(status("POST", "/metrics", Access::Granted), Some(405));
-        assert_eq!(status("GET", "/metrics/", Access::Granted), Some(404));
-        assert_eq!(status("GET", "/metrics", Access::Denied), Some(401));
-        assert_eq!(status("GET", "/metrics", Access::Unconfigured), Some(503));
-    }
-
-    #[test]
-    fn a_request_reads_the_stored_text_where_that_is_what_it_wants() {
-        let kv = config(&[("METRICS_BUCKETS_PER_DECADE", "6")]);
-        let wanted = |format, buckets_per_decade| Wanted { format, buckets_per_decade };
-        assert_eq!(copy_for(&kv, wanted(TextFormat::OpenMetrics, 6)), Copy::Text);
-        assert_eq!(copy_for(&kv, wanted(TextFormat::OpenMetrics, 18)), Copy::Snapshot);
-        assert_eq!(copy_for(&kv, wanted(TextFormat::Prometheus, 6)), Copy::Snapshot);
-        let ledger = config(&[("METRICS_SOURCE", "ledger")]);
-        assert_eq!(copy_for(&ledger, wanted(TextFormat::OpenMetrics, 18)), Copy::Ledger);
-    }
-
-    #[test]
-    fn a_corrupt_copy_is_an_error_and_never_an_empty_page() {
-        let wanted = Wanted { format: TextFormat::Prometheus, buckets_per_decade: 18 };
-        for bytes in [&b""[..], b"garbage", &[0xff; 40]] {
-            assert_eq!(answer(Copy::Snapshot, bytes.to_vec(), wanted, false).status, 503);
-        }
-    }
-
-    #[test]
-    fn content_types_are_exact() {
-        let snapshot = Snapshot::new(1_000).encode();
-        for (format, expected) in [
-            (TextFormat::OpenMetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
-            (TextFormat::Prometheus, "text/plain; version=0.0.4; charset=utf-8"),
-        ] {
-            let answer = answer(Copy::Snapshot, snapshot.clone(), Wanted { format, buckets_per_decade: 18 }, false);
-            assert_eq!(answer.status, 200);
-            assert!(answer.headers.contains(&("Content-Type", expected)));
-        }
-    }
-}
+#[path = "respond_tests.rs"]
+mod tests;

@@ -16,6 +16,7 @@ use crate::{
     config::{OPENMETRICS_KEY, SNAPSHOT_KEY},
     dead_letters,
     ledger::{book::ForgetReason, commit::StreamKind},
+    scrape,
 };
 
 /// What is known of the Ledger beside its state, at the time of a publication.
@@ -29,11 +30,17 @@ pub struct LedgerStatus {
     pub missing: BTreeMap<String, u64>,
 }
 
-/// The state with the gauges that are read at the time of a publication.
+/// The state with the gauges that are read at the time of a publication, and what is true of the copy alone.
 ///
 /// # Errors
 /// [`NotRecorded`], never in practice: the readings are no sums.
 pub fn with_readings(state: &Snapshot, status: &LedgerStatus, now_ms: u64) -> Result<Snapshot, NotRecorded> {
+    let mut read = with_declared_readings(state, status, now_ms)?;
+    scrape::metrics::add_build_info(&mut read, now_ms)?;
+    Ok(read)
+}
+
+fn with_declared_readings(state: &Snapshot, status: &LedgerStatus, now_ms: u64) -> Result<Snapshot, NotRecorded> {
     let mut delta = Delta::new();
     for kind in StreamKind::ALL {
         let streams = status.streams.get(kind.as_str()).copied().unwrap_or_default();
@@ -46,6 +53,7 @@ pub fn with_readings(state: &Snapshot, status: &LedgerStatus, now_ms: u64) -> Re
     let series = u64::try_from(state.series_count()).unwrap_or(u64::MAX);
     set(&mut delta, &SERIES, &[], Number::Unsigned(series), now_ms)?;
     dead_letters::metrics::readings(&mut delta, &status.dead_letters, now_ms)?;
+    scrape::metrics::published(&mut delta, now_ms)?;
     let mut read = state.clone();
     // The series of the readings are declared with the state, so the bound on series refuses none of them.
     let _applied = read.apply(&delta, now_ms).map_err(NotRecorded::new)?;
@@ -60,6 +68,7 @@ pub fn with_readings(state: &Snapshot, status: &LedgerStatus, now_ms: u64) -> Re
 pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(), NotRecorded> {
     let _declared = confidence::declare_resolver(state, resolver_id).map_err(NotRecorded::new)?;
     dead_letters::metrics::declare(state)?;
+    scrape::metrics::declare(state)?;
     let mut zero = |family: &FamilyDescriptor, pairs: &[(&str, &str)]| -> Result<(), NotRecorded> {
         let _declared = state.declare(family, labels(pairs)?, Zero::Counter);
         Ok(())
@@ -91,6 +100,6 @@ pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(
     let mut never = Delta::new();
     set(&mut never, &LAST_APPLIED, &[], Number::Float(0.0), 0)?;
     let _applied = state.apply(&never, now_ms).map_err(NotRecorded::new)?;
-    *state = with_readings(state, &LedgerStatus::default(), now_ms)?;
+    *state = with_declared_readings(state, &LedgerStatus::default(), now_ms)?;
     Ok(())
 }
