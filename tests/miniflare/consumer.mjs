@@ -3,7 +3,8 @@
 //
 //   POST /queue            JSON [{id, attempts, timestampMs, base64 | text | object}]; answers with the queue's result
 //   POST /dead-queue       the same for the dead-letter queue
-//   PUT  /kv/BINDING/KEY   writes a value
+//   PUT  /kv/BINDING/KEY   writes a value, and the header x-metadata as its metadata
+//   GET  /kv/BINDING/KEY   reads them back
 //   anything else          goes to the Worker
 //
 // Arguments: the folder of the build, the folder to persist in, and the bindings as JSON. Prints LISTENING=<port>.
@@ -71,7 +72,12 @@ async function answer(request) {
   if (url.pathname.startsWith("/kv/")) {
     const [, , binding, key] = url.pathname.split("/");
     const store = await miniflare.getKVNamespace(binding, "consumer");
-    await store.put(key, await body(request));
+    if (request.method === "GET") {
+      const { value, metadata } = await store.getWithMetadata(key, "arrayBuffer");
+      return new Response(value, { status: value === null ? 404 : 200, headers: { "x-metadata": metadata ?? "" } });
+    }
+    const metadata = request.headers["x-metadata"];
+    await store.put(key, await body(request), metadata ? { metadata } : {});
     return new Response();
   }
   return consumer.fetch(url.href, { method: request.method, headers: request.headers });

@@ -174,6 +174,25 @@ impl Consumer {
         if reply.status == 200 { Ok(()) } else { Err(reply.body) }
     }
 
+    /// The same with a word of metadata beside it.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn put_kv_with_metadata(&self, binding: &str, key: &str, metadata: &str, value: &[u8]) -> Result<(), String> {
+        let reply = self.send("PUT", &format!("/kv/{binding}/{key}"), &[("x-metadata", metadata)], value)?;
+        if reply.status == 200 { Ok(()) } else { Err(reply.body) }
+    }
+
+    /// Reads a value from a KV namespace, and its metadata.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn get_kv(&self, binding: &str, key: &str) -> Result<(Vec<u8>, String), String> {
+        let reply = self.send("GET", &format!("/kv/{binding}/{key}"), &[], b"")?;
+        let metadata = reply.header("x-metadata").to_owned();
+        if reply.status == 200 { Ok((reply.bytes, metadata)) } else { Err(format!("status {}", reply.status)) }
+    }
+
     /// Sends a request to the Worker.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ pub struct Reply {
     pub headers: http::HeaderMap,
     /// Body as text; bytes that are no UTF-8 are replaced.
     pub body: String,
+    /// Body as it came, whatever its coding.
+    pub bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -62,6 +64,7 @@ impl Client {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes,
         })
     }
 }

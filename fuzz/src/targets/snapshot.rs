@@ -1,17 +1,18 @@
 //! A stored or published state.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use tributary_consumer::{
+    config::Config,
     ledger::{floor::Floors, storage::StoredState},
     scrape::{
-        negotiate::Wanted,
-        respond::{Copy, answer},
+        copy::{Copy, Source},
+        respond::{Ask, Wanted, answer},
     },
     self_metrics::{self, LedgerStatus, with_readings},
 };
 use tributary_proto::v1::MetricSet;
-use tributary_telemetry::{Delta, Snapshot, TextFormat, Value};
+use tributary_telemetry::{Delta, Snapshot, Value};
 
 use super::NOW_MS;
 use crate::memory::bounded;
@@ -26,8 +27,10 @@ const FACTOR: usize = 1_024;
 /// Where a property does not hold.
 pub fn run(data: &[u8]) {
     let Ok(state) = bounded(data.len(), FACTOR, || Snapshot::decode(data)) else {
-        let wanted = Wanted { format: TextFormat::Prometheus, buckets_per_decade: 18 };
-        assert_eq!(answer(Copy::Snapshot, data.to_vec(), wanted, false).status, 503, "never an empty page");
+        let (config, _) = Config::read(&BTreeMap::new());
+        let wanted = Wanted::read(Ask::default(), &config).expect("no option is bad");
+        let copy = Copy { source: Source::Snapshot, publication: None, bytes: Rc::new(data.to_vec()) };
+        assert!(answer(&copy, &wanted, Ask::default(), NOW_MS).is_err(), "never an empty page");
         return;
     };
     let bytes = state.encode();

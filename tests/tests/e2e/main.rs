@@ -8,6 +8,7 @@
 //! | `http` | bad requests get the right answer, count nothing and leave the isolate alive |
 //! | `consumer` | the consumer alone, handed batches that a queue would hand it on a bad day |
 //! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
+//! | `scrape` | `/metrics` as an HTTP resource: formats, codings, conditions, options, freshness |
 //! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
 //! | `dashboards` | the dashboard, the alerts and the scrape examples work on a real run, in a real Prometheus |
 //! | `status_page` | a real Chromium logs in and sees what /metrics says |
@@ -26,3 +27,4 @@ mod parsers;
 mod pipeline;
 mod prometheus;
 mod status_page;
+mod scrape;

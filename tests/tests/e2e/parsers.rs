@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use tributary_tests::installation::Installation;
+use tributary_tests::installation::{Installation, repository};
 
 /// Runs a program with a text as its input; `None` where it is not there.
 fn feed(program: &str, arguments: &[&str], text: &str) -> Option<(bool, String)> {
@@ -56,19 +56,47 @@ fn reference_parsers_accept_what_a_running_endpoint_serves() {
     let openmetrics = installation.scrape("/metrics", "application/openmetrics-text;version=1.0.0").unwrap().body;
     let text = installation.scrape("/metrics", "text/plain;version=0.0.4").unwrap().body;
 
+    // Some families, and none: legal expositions, too.
+    let some =
+        installation.scrape("/metrics?name[]=confidence_resolves_total&name[]=tributary_metrics_age_seconds", "*/*");
+    check_text(&some.unwrap().body, 2);
+    check_openmetrics(&installation.scrape("/metrics?openmetrics=true&name[]=nothing", "*/*").unwrap().body, 0);
+    check_text(&text, 200);
+    check_openmetrics(&openmetrics, 200);
+}
+
+#[test]
+fn reference_parsers_accept_the_golden_files() {
+    let folder = repository().join("telemetry/tests/golden");
+    for state in ["declared", "one_sample", "full", "hostile"] {
+        let read = |format: &str| std::fs::read_to_string(folder.join(format!("{state}.{format}.txt"))).unwrap();
+        check_text(&read("prom"), 10);
+        check_openmetrics(&read("om"), 10);
+    }
+}
+
+/// Reads text 0.0.4 with both parsers; it has at least so many samples.
+fn check_text(text: &str, samples: u32) {
     // promtool lints, too, and complains of names that the other Confidence providers fixed; it exits 3 for that, and
     // 1 for text that does not parse.
-    match feed("promtool", &["check", "metrics"], &text) {
+    match feed("promtool", &["check", "metrics"], text) {
         Some((_, said)) => assert!(!said.contains("error while linting"), "{said}"),
         None => println!("SKIPPED: promtool is not installed; get it with: sudo apt-get install -y prometheus"),
     }
-    for (format, exposition) in [("openmetrics", &openmetrics), ("text", &text)] {
-        match feed("python3", &["-c", PARSE, format], exposition) {
-            Some((true, samples)) => assert!(samples.trim().parse::<u32>().unwrap() > 200, "{format}: {samples}"),
-            Some((false, said)) if said.contains("No module named 'prometheus_client'") => {
-                println!("SKIPPED: prometheus_client is not installed; get it with: pip install prometheus_client");
-            }
-            other => panic!("{format}: {other:?}"),
+    check_with_python("text", text, samples);
+}
+
+/// Reads OpenMetrics with its reference parser; promtool does not read it.
+fn check_openmetrics(text: &str, samples: u32) {
+    check_with_python("openmetrics", text, samples);
+}
+
+fn check_with_python(format: &str, text: &str, samples: u32) {
+    match feed("python3", &["-c", PARSE, format], text) {
+        Some((true, read)) => assert!(read.trim().parse::<u32>().unwrap() >= samples, "{format}: {read}"),
+        Some((false, said)) if said.contains("No module named 'prometheus_client'") => {
+            println!("SKIPPED: prometheus_client is not installed; get it with: pip install prometheus_client");
         }
+        other => panic!("{format}: {other:?}"),
     }
 }
