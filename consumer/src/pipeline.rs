@@ -196,7 +196,8 @@ pub async fn commit_report(
     report: &RefCell<SelfReport>,
     now_ms: u64,
 ) -> Result<(), LedgerFailure> {
-    commit(&[], ledger, report, Surroundings { now_ms, random: 0, resolver_id: "" }).await
+    commit(&[], ledger, report, Surroundings { now_ms, random: 0, resolver_id: "", dimensions: Dimensions::default() })
+        .await
 }
 
 /// A message of the batch that can be used, and its place in it.

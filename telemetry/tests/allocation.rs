@@ -59,7 +59,8 @@ fn full_state() -> Snapshot {
         let mut telemetry = TelemetryDelta::new();
         (0..32).for_each(|shift| telemetry.observe_latency(1 << shift));
         (0..11).for_each(|reason| telemetry.add_resolves(reason, u64::from(u32::MAX)));
-        let _applied = state.apply(&telemetry.to_delta(&producer, 1_700_000_000_000).unwrap(), 1_700_000_001_000);
+        let _applied =
+            state.apply(&telemetry.to_delta(producer.as_str(), 1_700_000_000_000).unwrap(), 1_700_000_001_000);
     }
     let mut delta = Delta::new();
     let family = FamilyDescriptor::new("age_seconds", "Ages.", "seconds", MetricKind::Histogram).unwrap();

@@ -143,7 +143,8 @@ pub(crate) fn mean(total: usize, count: usize) -> f64 {
 
 /// An isolate of the producer with the demo state.
 pub(crate) fn isolate() -> Isolate {
-    let isolate = Isolate::new(|name| (name == ENCRYPTION_KEY).then(|| "AAAAAAAAAAAAAAAAAAAAAA==".to_owned())).unwrap();
+    let isolate =
+        Isolate::new(|name| (name == ENCRYPTION_KEY).then(|| "AAAAAAAAAAAAAAAAAAAAAA==".to_owned()), None).unwrap();
     let fetched = Fetched { bytes: demo_state(SECRET), metadata: None };
     isolate.state.borrow_mut().finish(NOW_MS, Ok(Some(fetched))).unwrap();
     isolate

@@ -26,5 +26,5 @@ mod http;
 mod parsers;
 mod pipeline;
 mod prometheus;
-mod status_page;
 mod scrape;
+mod status_page;
