@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use tributary_consumer::{dead_letters, self_metrics};
+use tributary_consumer::{dead_letters, scrape, self_metrics};
 use tributary_proto::flag_logs::ResolveReason;
 use tributary_telemetry::{
     FamilyDescriptor, MetricKind,
@@ -15,10 +15,6 @@ use tributary_tests::{
     installation::repository,
 };
 
-/// Gauges that the panels and rules tolerate where a consumer does not have them yet.
-const TOLERATED: [&str; 3] =
-    ["tributary_published_timestamp_seconds", "tributary_metrics_age_seconds", "tributary_build_info"];
-
 fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap()
 }
@@ -28,7 +24,8 @@ fn dashboard() -> Dashboard {
 }
 
 fn families() -> Vec<&'static FamilyDescriptor> {
-    catalog::ALL.into_iter().chain(self_metrics::ALL).chain(dead_letters::metrics::ALL).collect()
+    let own = self_metrics::ALL.into_iter().chain(dead_letters::metrics::ALL).chain(scrape::metrics::ALL);
+    catalog::ALL.into_iter().chain(own).collect()
 }
 
 /// The names under which a family's samples are exposed.
@@ -42,7 +39,7 @@ fn samples(family: &FamilyDescriptor) -> Vec<String> {
 }
 
 fn exposed() -> BTreeSet<String> {
-    families().into_iter().flat_map(samples).chain(TOLERATED.map(str::to_owned)).collect()
+    families().into_iter().flat_map(samples).collect()
 }
 
 /// Names of the metrics that a panel asks for.

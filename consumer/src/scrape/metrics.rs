@@ -43,6 +43,9 @@ pub const STALE: FamilyDescriptor = FamilyDescriptor::from_static(
     MetricKind::Counter,
 );
 
+/// All families of this module.
+pub static ALL: [&FamilyDescriptor; 5] = [&PUBLISHED, &BUILD_INFO, &AGE, &FAILURES, &STALE];
+
 /// Why a scrape failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureReason {

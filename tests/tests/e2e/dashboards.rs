@@ -24,10 +24,8 @@ use crate::prometheus::Prometheus;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Panels without data in a run of ours in which everything but one delivery goes well: what never happened here, what
-/// only other providers report, and gauges that the panels tolerate to be absent.
-const EMPTY_HERE: [&str; 7] = [
-    "Age of the copy",
-    "Version",
+/// only other providers report.
+const EMPTY_HERE: [&str; 5] = [
     "Messages that cannot be read",
     "Deduplication of applies",
     "Fill of the deduplication map",
