@@ -1,47 +1,33 @@
-// The consumer's modules with faults in them that a real platform has on a bad day. Runs in workerd, in front of the
-// unchanged build: only what the runtime hands to the Worker, and what it hands back, is touched.
-//
-//   FAULT_KV      share of KV puts that fail; half of these fail after they took effect
-//   FAULT_THROW   share of batches whose handler throws after all is done, its verdicts included
+// Faults that a real platform has on a bad day, on order: whether one strikes is asked of the test at FAULT_URL, which
+// draws it from its seed and counts it.
 
-import Consumer, { Ledger as RealLedger } from "./index.js";
-
-const happens = (share) => Math.random() < Number(share ?? 0);
-
-class FaultyKv {
-  constructor(real, share) {
-    this.real = real;
-    this.share = share;
-  }
-  async put(...args) {
-    if (!happens(this.share)) return this.real.put(...args);
-    if (happens(0.5)) await this.real.put(...args);
-    throw new Error("KV PUT failed: 503 Service Unavailable");
-  }
-  get(...args) {
-    return this.real.get(...args);
-  }
-  getWithMetadata(...args) {
-    return this.real.getWithMetadata(...args);
-  }
-  list(...args) {
-    return this.real.list(...args);
-  }
-  delete(...args) {
-    return this.real.delete(...args);
-  }
+/** What strikes at this place: "pass", "before" it takes effect, or "after" it did. */
+export async function fate(url, place) {
+  return (await fetch(`${url}/fault/${place}`, { method: "POST", body: "" })).text();
 }
 
-export class Ledger extends RealLedger {
-  constructor(state, env) {
-    super(state, { ...env, CONFIDENCE_METRICS_KV: new FaultyKv(env.CONFIDENCE_METRICS_KV, env.FAULT_KV) });
-  }
-}
+const base64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 
-export default class extends Consumer {
-  async queue(batch) {
-    const result = await super.queue(batch);
-    if (happens(this.env.FAULT_THROW)) throw new Error("thrown after the commit and the verdicts");
-    return result;
+/**
+ * A queue that is the test's. It has a message when the test answered that it has; where the test does not say so, it
+ * may have it all the same. The name is what the `worker` crate asks a queue binding for.
+ */
+export class WorkerQueue {
+  #address;
+  constructor(url, name) {
+    this.#address = `${url}/queue/${name}`;
+  }
+  send(body, options) {
+    return this.sendBatch([{ body, ...options }]);
+  }
+  async sendBatch(messages) {
+    const bodies = [];
+    for (const { body, contentType } of messages) {
+      if (contentType !== "bytes") throw new Error(`a body of type ${contentType}: everything that is sent is bytes`);
+      bodies.push(base64(body));
+    }
+    const answer = await fetch(this.#address, { method: "POST", body: JSON.stringify(bodies) });
+    if (answer.status !== 200) throw new Error("Queue send failed: Unknown Internal Error (15000)");
+    return {};
   }
 }

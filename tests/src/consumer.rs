@@ -1,20 +1,11 @@
 //! The consumer Worker alone, in Miniflare: the real runtime and Durable Object, with a queue that the test plays.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    os::unix::process::CommandExt as _,
-    path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
-};
+use std::path::Path;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
-use crate::{
-    exposition::Exposition,
-    http::{Client, Reply},
-    installation::repository,
-};
+use crate::{exposition::Exposition, http::Reply, miniflare::Miniflare};
 
 /// The token of [`Consumer::metrics`].
 pub const METRICS_TOKEN: &str = "a-token-of-a-test";
@@ -68,13 +59,7 @@ pub struct Retried {
 }
 
 /// A running consumer. Stops when it is dropped.
-pub struct Consumer {
-    process: Child,
-    /// Closed by the drop: the process stops when it reads the end.
-    stdin: Option<ChildStdin>,
-    base_url: String,
-    client: Client,
-}
+pub struct Consumer(Miniflare);
 
 impl Consumer {
     /// Starts a consumer that persists in `folder`, with these vars beside its secrets.
@@ -82,33 +67,13 @@ impl Consumer {
     /// # Errors
     /// Why it did not start.
     pub fn start(folder: &Path, vars: &[(&str, &str)]) -> Result<Self, String> {
-        let repository = repository().canonicalize().map_err(|error| error.to_string())?;
         let mut bindings = serde_json::json!({
             "METRICS_TOKEN": METRICS_TOKEN, "CONFIDENCE_CLIENT_SECRET": CLIENT_SECRET, "PUBLISH_INTERVAL_MS": "1000",
         });
         for (name, value) in vars {
             bindings.as_object_mut().ok_or("bindings are an object")?.insert((*name).to_owned(), (*value).into());
         }
-        let mut process = Command::new(repository.join("wrangler/node_modules/.bin/node"))
-            .arg(repository.join("tests/miniflare/consumer.mjs"))
-            .arg(repository.join("consumer/build"))
-            .arg(folder)
-            .arg(bindings.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| format!("node: {error}"))?;
-        let stdin = process.stdin.take();
-        let output = BufReader::new(process.stdout.take().ok_or("no output")?);
-        let mut lines = output.lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.strip_prefix("LISTENING=").map(str::to_owned));
-        let mut started = Self { process, stdin, base_url: String::new(), client: Client::default() };
-        let port = port.ok_or("the consumer ended before it listened")?;
-        // What the Worker logs later is of no use to anybody, but must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        started.base_url = format!("http://127.0.0.1:{port}");
-        Ok(started)
+        Miniflare::start("consumer", folder, &bindings).map(Self)
     }
 
     /// Hands over one batch.
@@ -170,8 +135,7 @@ impl Consumer {
     /// # Errors
     /// What went wrong.
     pub fn put_kv(&self, binding: &str, key: &str, value: &[u8]) -> Result<(), String> {
-        let reply = self.send("PUT", &format!("/kv/{binding}/{key}"), &[], value)?;
-        if reply.status == 200 { Ok(()) } else { Err(reply.body) }
+        self.0.put_kv(binding, key, value)
     }
 
     /// The same with a word of metadata beside it.
@@ -198,7 +162,7 @@ impl Consumer {
     /// # Errors
     /// What went wrong with the connection.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply, String> {
-        self.client.send(method, &format!("{}{path}", self.base_url), headers, body)
+        self.0.send(method, path, headers, body)
     }
 
     /// What `/metrics` says now.
@@ -221,23 +185,6 @@ impl Consumer {
 
     /// The same while others still use it: what they have under way fails.
     pub fn crash(&self) {
-        // The whole group: the runtime is a child of the process that was started.
-        let group = format!("-{}", self.process.id());
-        if Command::new("kill").args(["-KILL", "--", &group]).status().is_err() {
-            // Without `kill` there is still the end of the pipe.
-        }
-    }
-
-    fn stop(&mut self) {
-        self.stdin = None;
-        if self.process.wait().is_err() {
-            // It was never ours to wait for; nothing is left to stop.
-        }
-    }
-}
-
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        self.stop();
+        self.0.crash();
     }
 }

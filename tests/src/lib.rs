@@ -1,5 +1,5 @@
-//! What the end to end tests share: an installation of both Workers in workerd, the consumer alone in Miniflare, and a
-//! reader of the exposition that trusts nothing.
+//! What the end to end tests share: an installation of both Workers in workerd, each of them alone in Miniflare,
+//! the Ledger's file, and a reader of the exposition that trusts nothing.
 
 pub mod chaos;
 pub mod consumer;
@@ -7,4 +7,7 @@ pub mod exposition;
 pub mod grafana;
 pub mod http;
 pub mod installation;
+pub mod ledger_file;
+pub mod miniflare;
+pub mod producer;
 pub mod wait;

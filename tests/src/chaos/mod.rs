@@ -1,20 +1,31 @@
-//! The consumer under fire, in the real runtime: a queue that duplicates, reorders and redelivers, a runtime that is
-//! killed, handlers that throw after everything is done, a backend that refuses, hangs and is full, KV puts that fail.
+//! Everything under fire, in the real runtime: queues that duplicate, reorder and redeliver, a runtime that is killed,
+//! handlers that throw when everything is done, calls of the Ledger whose answers are lost, a backend that refuses,
+//! hangs and resets, KV puts and queue sends that fail, after they took effect or before.
 //!
-//! The test plays the queue and the producers; workerd, Durable Object and KV are the real ones. What was sent is summed
-//! up outside ([`oracle`]), and at the end the cumulative metrics must equal it to the last count.
+//! The test plays both queues, which are durable as the real ones are, and most of the producers; workerd, Durable
+//! Object, KV and both Workers are the real ones. What was sent is summed up outside ([`oracle`]), and at the end the
+//! cumulative metrics must equal it to the last count, the backend must have seen every assignment, and the dead letters
+//! must be the poison.
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`oracle`] | what is sent, and what it must come to |
-//! | [`queue`] | the queue: what is under way, what comes again |
-//! | `mod` | the run: deliveries, faults, and the reckoning |
+//! | [`worker`] | the real producer Worker, and what its answers said |
+//! | [`queue`] | a queue: what is under way, what comes again |
+//! | [`faults`] | what strikes where |
+//! | [`front`] | what the Workers talk to: the backend behind faults, the queues |
+//! | [`report`] | the reckoning, and its table |
+//! | `mod` | the run: deliveries, kills, outages |
 
+pub mod faults;
+pub mod front;
 pub mod oracle;
 pub mod queue;
+pub mod report;
+pub mod worker;
 
 use std::{
-    fmt,
+    collections::BTreeSet,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
@@ -29,96 +40,63 @@ use tributary_local::{
     random::DemoRandom,
     secrets::Secret,
 };
+use tributary_proto::{Message as _, envelope::Envelope, v1::ClientResolverState};
 
-use crate::{
-    consumer::{CLIENT_SECRET, Consumer, Delivery},
-    exposition::Exposition,
-    http::Client,
-};
+use crate::consumer::{Body, CLIENT_SECRET, Consumer, Delivery, QueueResult};
+use faults::{Fate, Faults, Place};
+use front::Front;
 use oracle::Oracle;
-use queue::Queue;
+use queue::{Queue, Sent};
+pub use report::Report;
+use worker::{Resolved, Worker};
 
 /// Consumers that take from the queue at a time.
-const CONSUMERS: usize = 4;
+const CONSUMERS: usize = 6;
+/// Consumers that take from the dead-letter queue.
+const DEAD_CONSUMERS: usize = 2;
 /// The most messages of one batch.
 const MAX_BATCH: u64 = 30;
-/// New records a second.
+/// The most letters of one batch.
+const MAX_DEAD_BATCH: u64 = 5;
+/// New records a second, beside those of the real producer.
 const RECORDS_PER_SECOND: u64 = 150;
 /// How long the end may take: everything is healed, and what is under way arrives.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
-/// Faults of the platform while the fire lasts.
-const FAULTS: [(&str, &str); 2] = [("FAULT_KV", "0.2"), ("FAULT_THROW", "0.1")];
-
-/// What a run came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// The seed that replays the choices of the run.
-    pub seed: u64,
-    /// Records sent, legacy messages included.
-    pub sent: u64,
-    /// Messages that were sent twice, and deliveries that were repeated although they had been acked.
-    pub duplicated: u64,
-    /// Deliveries of messages, each time counted.
-    pub deliveries: u64,
-    /// Times the runtime was killed.
-    pub crashes: u64,
-    /// Requests that the backend refused or did not answer.
-    pub refused: u64,
-    /// Messages that nobody can read.
-    pub poison: u64,
-    /// Dead letters. A letter that was in the queue of dead letters when the runtime was killed is gone: that queue is in
-    /// memory here.
-    pub dead: u64,
-    /// Records in the metrics.
-    pub applied: u64,
-    /// Records that are not, and assignments that the backend never saw.
-    pub lost: u64,
-    /// Records that were counted more than once.
-    pub doubled: u64,
-    /// Every difference to the oracle. Empty: exact.
-    pub differences: Vec<String>,
-}
-
-impl Report {
-    /// Whether everything came out as it was sent.
-    pub fn is_exact(&self) -> bool {
-        self.lost == 0 && self.doubled == 0 && self.differences.is_empty()
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, value) in [
-            ("seed", self.seed),
-            ("sent", self.sent),
-            ("duplicated", self.duplicated),
-            ("deliveries", self.deliveries),
-            ("crashes", self.crashes),
-            ("refused", self.refused),
-            ("poison", self.poison),
-            ("dead letters", self.dead),
-            ("applied", self.applied),
-            ("lost", self.lost),
-            ("doubled", self.doubled),
-        ] {
-            writeln!(f, "{name:>12} {value:>10}")?;
-        }
-        self.differences.iter().try_for_each(|difference| writeln!(f, "  DIFFERS: {difference}"))
-    }
-}
+/// The account of the resolver state, which the backend's ingest is told.
+const ACCOUNT_ID: &str = "chaos";
 
 /// What the threads of a run share.
-struct Run {
-    queue: Mutex<Queue>,
+pub struct Run {
+    deltas: Mutex<Queue>,
+    letters: Mutex<Queue>,
+    faults: Mutex<Faults>,
+    /// Streams and sequences of the records that the real producer sent, each once.
+    sent: Mutex<BTreeSet<([u8; 16], u64)>>,
     /// `None` while the runtime is down.
     consumer: RwLock<Option<Arc<Consumer>>>,
     is_over: AtomicBool,
+    messages: AtomicU64,
     deliveries: AtomicU64,
 }
 
+/// A poisoned lock only means that another thread panicked, which fails the run by itself.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Run {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(seed: u64) -> Self {
+        let mut random = DemoRandom::seeded(seed);
+        Self {
+            deltas: Mutex::new(Queue::new(random.next_u64())),
+            letters: Mutex::new(Queue::new(random.next_u64())),
+            faults: Mutex::new(Faults::new(random.next_u64())),
+            sent: Mutex::default(),
+            consumer: RwLock::default(),
+            is_over: AtomicBool::new(false),
+            messages: AtomicU64::new(0),
+            deliveries: AtomicU64::new(0),
+        }
     }
 
     fn consumer(&self) -> Option<Arc<Consumer>> {
@@ -130,21 +108,59 @@ impl Run {
         std::mem::replace(&mut *slot, consumer.map(Arc::new))
     }
 
-    /// Takes batches and delivers them until the run is over.
-    fn deliver(&self, seed: u64) {
-        let mut random = DemoRandom::seeded(seed);
-        while !self.is_over.load(Ordering::Relaxed) {
-            let batch = self.queue().take(&mut random, MAX_BATCH);
+    fn draw(&self, place: Place) -> Fate {
+        lock(&self.faults).draw(place)
+    }
+
+    fn is_healed(&self) -> bool {
+        lock(&self.faults).is_healed()
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Takes in what a Worker sends to a queue; from then on it is durable.
+    fn take_in(&self, place: Place, bodies: Vec<Vec<u8>>) {
+        for body in bodies {
+            let id = format!("{place:?}-{}", self.messages.fetch_add(1, Ordering::Relaxed));
+            let queue = match place {
+                Place::DeadSend => &self.letters,
+                _ => {
+                    // What is no envelope is no record: that shows as a difference.
+                    if let Ok(envelope) = Envelope::decode(&body) {
+                        lock(&self.sent).insert((envelope.stream_id.0, envelope.sequence));
+                    }
+                    &self.deltas
+                }
+            };
+            lock(queue).send(Sent { delivery: oracle::delivery(id, Body::Bytes(body)), is_resendable: false });
+        }
+    }
+
+    /// Takes batches from a queue and delivers them until the run is over.
+    fn deliver(
+        &self,
+        queue: &Mutex<Queue>,
+        most: u64,
+        deliver: fn(&Consumer, &[Delivery]) -> Result<QueueResult, String>,
+    ) {
+        while !self.is_over() {
+            let batch = lock(queue).take(most);
             let Some(consumer) = self.consumer().filter(|_| !batch.is_empty()) else {
-                self.queue().put_back(batch);
+                lock(queue).put_back(batch);
                 thread::sleep(Duration::from_millis(20));
                 continue;
             };
             let deliveries: Vec<Delivery> = batch.iter().map(|message| message.delivery.clone()).collect();
             self.deliveries.fetch_add(deliveries.len().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-            let result = consumer.deliver(&deliveries);
-            self.queue().settle(batch, result.ok().as_ref(), &mut random);
+            let result = deliver(&consumer, &deliveries);
+            lock(queue).settle(batch, result.ok().as_ref());
         }
+    }
+
+    fn under_way(&self) -> (usize, usize) {
+        (lock(&self.deltas).len(), lock(&self.letters).len())
     }
 }
 
@@ -153,155 +169,164 @@ impl Run {
 /// # Errors
 /// Where the run itself could not be done; an inexact result is a [`Report`].
 pub fn run(seed: u64, duration: Duration, folder: &Path) -> Result<Report, String> {
-    let expected = Expected { client_secret: Secret::new(CLIENT_SECRET), account_id: "chaos".into() };
+    let expected = Expected { client_secret: Secret::new(CLIENT_SECRET), account_id: ACCOUNT_ID.into() };
     let backend = Backend::start(0, expected, Box::new(|_| {})).map_err(|error| error.to_string())?;
-    let start = |faults: &[(&str, &str)]| {
-        let (edge, ingest) = (backend.flag_logs_url(), backend.ingest_url());
-        let mut vars = vec![("CONFIDENCE_FLAG_LOGS_URL", edge.as_str()), ("CONFIDENCE_INGEST_URL", ingest.as_str())];
-        vars.extend(faults);
-        // Exact and current, whatever became of the published copies.
-        vars.push(("METRICS_SOURCE", "ledger"));
-        Consumer::start(folder, &vars)
-    };
-    let run = Run {
-        queue: Mutex::new(Queue::default()),
-        consumer: RwLock::new(Some(Arc::new(start(&FAULTS)?))),
-        is_over: AtomicBool::new(false),
-        deliveries: AtomicU64::new(0),
-    };
-    let mut random = DemoRandom::seeded(seed);
-    let mut oracle = Oracle::new(seed);
-    let mut crashes = 0;
-    let outcome = thread::scope(|scope| {
-        for _ in 0..CONSUMERS {
-            let seed = random.next_u64();
-            let run = &run;
-            scope.spawn(move || run.deliver(seed));
-        }
-        let outcome = fire(&run, &backend, &start, &mut random, &mut oracle, duration, &mut crashes)
-            .and_then(|()| settle(&run, &backend, &start));
+    let front = Front::bind(backend.url()).map_err(|error| error.to_string())?;
+    let run = Run::new(seed);
+    let mut stage = Stage::new(&run, &front, seed, folder)?;
+    thread::scope(|scope| {
+        front.serve(scope, &run);
+        let report = stage.act(scope, seed, duration).and_then(|resolved| {
+            // The Ledger still asks what strikes, so the front must still answer.
+            let consumer = run.consumer().ok_or("the consumer is down at the end")?;
+            let crashes = stage.crashes;
+            let ending = report::Ending { seed, crashes, oracle: &stage.oracle, resolved, backend: &backend };
+            report::reckon(&run, ending, &consumer, &stage.ledger)
+        });
         run.is_over.store(true, Ordering::Relaxed);
-        outcome
-    });
-    let consumer = run.replace_consumer(None);
-    outcome?;
-    let consumer = consumer.ok_or("the consumer is down at the end")?;
-    let metrics = consumer.metrics()?;
-    let queue = run.queue();
-    let mut report = Report {
-        seed,
-        duplicated: queue.duplicated,
-        deliveries: run.deliveries.load(Ordering::Relaxed),
-        crashes,
-        ..Report::default()
-    };
-    reckon(&mut report, &oracle, &metrics, &backend);
-    bury(&mut report, &oracle, &consumer.dead_letters("?limit=100")?);
-    Ok(report)
+        report
+    })
 }
 
-/// Produces, breaks and mends for `duration`.
-fn fire(
-    run: &Run,
-    backend: &Backend,
-    start: &impl Fn(&[(&str, &str)]) -> Result<Consumer, String>,
-    random: &mut DemoRandom,
-    oracle: &mut Oracle,
-    duration: Duration,
-    crashes: &mut u64,
-) -> Result<(), String> {
-    let client = Client::default();
-    let started = Instant::now();
-    let mut produced = 0;
-    let mut next_event = Instant::now() + Duration::from_secs(2);
-    while started.elapsed() < duration {
-        let due = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) * RECORDS_PER_SECOND / 1_000;
-        while produced < due {
-            let message = oracle.next_message();
-            run.queue().send(message, random);
-            produced += 1;
+/// The one thread that produces, breaks and mends.
+struct Stage<'a> {
+    run: &'a Run,
+    oracle: Oracle,
+    random: DemoRandom,
+    /// Where the consumer and the producer persist.
+    ledger: std::path::PathBuf,
+    state: std::path::PathBuf,
+    backend_url: String,
+    control_url: String,
+    crashes: u64,
+}
+
+impl<'a> Stage<'a> {
+    fn new(run: &'a Run, front: &Front, seed: u64, folder: &Path) -> Result<Self, String> {
+        let text = |error: std::io::Error| error.to_string();
+        let (ledger, state) = (folder.join("consumer"), folder.join("producer"));
+        for folder in [&ledger, &state] {
+            std::fs::create_dir_all(folder).map_err(text)?;
         }
-        if Instant::now() >= next_event {
-            next_event = Instant::now() + Duration::from_millis(500 + random.below(2_500));
-            match random.below(4) {
-                0 => {
-                    // Whatever is under way fails, whether it had been committed or not.
-                    if let Some(consumer) = run.replace_consumer(None) {
-                        consumer.crash();
-                    }
-                    *crashes += 1;
-                    run.replace_consumer(Some(start(&FAULTS)?));
-                }
-                1 => fault(&client, backend, &format!(r#"{{"status":503,"times":{}}}"#, 1 + random.below(8)))?,
-                2 => fault(&client, backend, &format!(r#"{{"status":429,"times":{}}}"#, 1 + random.below(8)))?,
-                _ => fault(&client, backend, r#"{"delay_ms":3000,"times":2}"#)?,
+        Ok(Self {
+            run,
+            oracle: Oracle::new(seed),
+            random: DemoRandom::seeded(seed),
+            ledger,
+            state,
+            backend_url: front.backend_url().map_err(text)?,
+            control_url: front.control_url().map_err(text)?,
+            crashes: 0,
+        })
+    }
+
+    /// All of the run, from the start of the Workers until nothing is under way.
+    fn act<'scope>(
+        &mut self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        seed: u64,
+        duration: Duration,
+    ) -> Result<Resolved, String>
+    where
+        'a: 'scope,
+    {
+        let run = self.run;
+        let consumer = self.start_consumer()?;
+        let state =
+            ClientResolverState { log_destinations: vec![1, 2], account_id: ACCOUNT_ID.into(), ..Default::default() };
+        consumer.put_kv("CONFIDENCE_STATE_KV", "resolver_state", &state.encode_to_vec())?;
+        run.replace_consumer(Some(consumer));
+        let worker = Worker::start(seed, &self.state, &self.control_url)?;
+        for _ in 0..CONSUMERS {
+            scope.spawn(move || run.deliver(&run.deltas, MAX_BATCH, Consumer::deliver));
+        }
+        for _ in 0..DEAD_CONSUMERS {
+            scope.spawn(move || run.deliver(&run.letters, MAX_DEAD_BATCH, Consumer::deliver_dead));
+        }
+        let worker = scope.spawn(move || worker.drive(run));
+        self.fire(duration)?;
+        self.settle(|| worker.is_finished())?;
+        worker.join().map_err(|_| "the real producer's thread panicked")?
+    }
+
+    fn start_consumer(&self) -> Result<Consumer, String> {
+        let edge = format!("{}/v1/clientFlagLogs:write", self.backend_url);
+        let ingest = format!("{}/v1/flagLogs:ingest", self.backend_url);
+        let vars = [
+            ("CONFIDENCE_FLAG_LOGS_URL", edge.as_str()),
+            ("CONFIDENCE_INGEST_URL", ingest.as_str()),
+            ("FAULT_URL", self.control_url.as_str()),
+            // Exact and current, whatever became of the published copies.
+            ("METRICS_SOURCE", "ledger"),
+        ];
+        Consumer::start(&self.ledger, &vars)
+    }
+
+    /// Kills the runtime and starts it again. Whatever is under way fails, whether it had been committed or not.
+    fn crash(&self) -> Result<(), String> {
+        if let Some(consumer) = self.run.replace_consumer(None) {
+            consumer.crash();
+        }
+        self.run.replace_consumer(Some(self.start_consumer()?));
+        Ok(())
+    }
+
+    /// Produces, breaks and mends for `duration`.
+    fn fire(&mut self, duration: Duration) -> Result<(), String> {
+        let started = Instant::now();
+        let mut produced = 0;
+        let (mut next_crash, mut next_hang, mut next_outage) = (self.after(3, 3), self.after(1, 1), self.after(1, 4));
+        while started.elapsed() < duration {
+            let due = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) * RECORDS_PER_SECOND / 1_000;
+            while produced < due {
+                let message = self.oracle.next_message();
+                lock(&self.run.deltas).send(message);
+                produced += 1;
             }
+            let now = Instant::now();
+            if now >= next_hang {
+                lock(&self.run.faults).order([Fate::Hang]);
+                next_hang = self.after(6, 10);
+            }
+            if now >= next_outage {
+                let requests = 5 + usize::try_from(self.random.below(20)).unwrap_or_default();
+                lock(&self.run.faults).order(std::iter::repeat_n(Fate::Refused(503), requests));
+                next_outage = self.after(3, 8);
+            }
+            if now >= next_crash {
+                self.crash()?;
+                self.crashes += 1;
+                // Sometimes longer than a delivery to a backend that hangs lasts.
+                next_crash = self.after(6, 16);
+            }
+            thread::sleep(Duration::from_millis(10));
         }
-        thread::sleep(Duration::from_millis(10));
+        Ok(())
     }
-    Ok(())
-}
 
-fn fault(client: &Client, backend: &Backend, fault: &str) -> Result<(), String> {
-    client.send("POST", &format!("{}/faults", backend.url()), &[], fault.as_bytes()).map(drop)
-}
-
-/// Mends everything, and waits until nothing is under way.
-fn settle(
-    run: &Run,
-    backend: &Backend,
-    start: &impl Fn(&[(&str, &str)]) -> Result<Consumer, String>,
-) -> Result<(), String> {
-    Client::default().send("DELETE", &format!("{}/faults", backend.url()), &[], b"")?;
-    if let Some(consumer) = run.replace_consumer(None) {
-        consumer.crash();
+    /// A time at least so many seconds from now, and up to so many later.
+    fn after(&mut self, seconds: u64, spread: u64) -> Instant {
+        Instant::now() + Duration::from_millis(seconds * 1_000 + self.random.below(spread * 1_000))
     }
-    run.queue().heal();
-    run.replace_consumer(Some(start(&[])?));
-    let deadline = Instant::now() + SETTLE_LIMIT;
-    while !run.queue().is_empty() {
-        if Instant::now() > deadline {
-            let (left, refusal) = (run.queue().len(), backend.stats().last_rejection);
-            return Err(format!(
-                "{left} messages are still under way after {SETTLE_LIMIT:?}; last refusal: {refusal:?}"
-            ));
+
+    /// Mends everything, and waits until nothing is under way.
+    fn settle(&self, is_producer_done: impl Fn() -> bool) -> Result<(), String> {
+        let run = self.run;
+        lock(&run.faults).heal();
+        lock(&run.deltas).heal();
+        lock(&run.letters).heal();
+        self.crash()?;
+        let deadline = Instant::now() + SETTLE_LIMIT;
+        // First the producer: what it sends is under way then.
+        while !is_producer_done() || run.under_way() != (0, 0) {
+            if Instant::now() > deadline {
+                let (deltas, letters) = run.under_way();
+                return Err(format!(
+                    "{deltas} messages and {letters} letters are still under way after {SETTLE_LIMIT:?}"
+                ));
+            }
+            thread::sleep(Duration::from_millis(50));
         }
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
-/// Compares what the metrics and the backend say with what was sent.
-fn reckon(report: &mut Report, oracle: &Oracle, metrics: &Exposition, backend: &Backend) {
-    let stats = backend.stats();
-    report.sent = oracle.records();
-    report.poison = oracle.poison();
-    report.refused = stats.faulted;
-    let applied = oracle::sum_of(metrics, "tributary_messages_total", "outcome=\"applied\"");
-    report.applied = applied;
-    report.lost = report.sent.saturating_sub(applied);
-    report.doubled = applied.saturating_sub(report.sent);
-    report.differences = oracle.differences(metrics);
-    let missing = oracle.assignments().filter(|id| !stats.resolve_ids.contains(*id)).count();
-    if missing > 0 {
-        report.lost = report.lost.saturating_add(missing.try_into().unwrap_or(u64::MAX));
-        report.differences.push(format!("{missing} assignments never reached the backend"));
-    }
-    if stats.rejected > 0 {
-        report.differences.push(format!("the backend refused {} requests: {:?}", stats.rejected, stats.last_rejection));
-    }
-}
-
-/// Dead letters hold poison and nothing else.
-fn bury(report: &mut Report, oracle: &Oracle, list: &serde_json::Value) {
-    report.dead = list["count"].as_u64().unwrap_or_default();
-    if report.dead > report.poison || (report.crashes == 0 && report.dead < report.poison) {
-        report.differences.push(format!("{} dead letters of {} poisonous messages", report.dead, report.poison));
-    }
-    for letter in list["letters"].as_array().into_iter().flatten() {
-        let id = letter["message_id"].as_str().unwrap_or_default();
-        if !oracle.poison_ids().contains(id) {
-            report.differences.push(format!("a dead letter that is none: {letter}"));
-        }
+        Ok(())
     }
 }

@@ -20,7 +20,10 @@ use tributary_proto::{
     resolve_info::{FlagResolveInfo, flag_resolve_info::VariantResolveInfo},
 };
 
-use super::queue::Sent;
+use super::{
+    queue::Sent,
+    worker::{RESOLVER_ID, Resolved},
+};
 use crate::{
     consumer::{Body, Delivery},
     exposition::Exposition,
@@ -80,13 +83,8 @@ impl Oracle {
         self.records
     }
 
-    /// Messages sent that nobody can read.
-    pub fn poison(&self) -> u64 {
-        self.poison.len().try_into().unwrap_or(u64::MAX)
-    }
-
     /// Message ids of what nobody can read.
-    pub fn poison_ids(&self) -> &BTreeSet<String> {
+    pub fn poison(&self) -> &BTreeSet<String> {
         &self.poison
     }
 
@@ -131,13 +129,13 @@ impl Oracle {
             dropped: vec![],
         };
         let body = Body::Bytes(envelope.encode().unwrap_or_default());
-        Sent { delivery: delivery(id, body), is_poison: false, is_resendable: true }
+        Sent { delivery: delivery(id, body), is_resendable: true }
     }
 
     fn legacy_message(&mut self, id: String) -> Sent {
         let logs = self.logs("cf-resolver");
         let body = Body::Text(serde_json::to_string(&logs).unwrap_or_default());
-        Sent { delivery: delivery(id, body), is_poison: false, is_resendable: false }
+        Sent { delivery: delivery(id, body), is_resendable: false }
     }
 
     fn poison_message(&mut self, id: String) -> Sent {
@@ -148,7 +146,7 @@ impl Oracle {
             2 => Body::Bytes(vec![]),
             _ => Body::Object(serde_json::json!({"not": "a message"})),
         };
-        Sent { delivery: delivery(id, body), is_poison: true, is_resendable: false }
+        Sent { delivery: delivery(id, body), is_resendable: false }
     }
 
     /// Logs of one record, noted down as sent.
@@ -210,7 +208,7 @@ impl Oracle {
     }
 
     /// Every series that is not what was sent.
-    pub fn differences(&self, metrics: &Exposition) -> Vec<String> {
+    pub fn differences(&self, resolved: &Resolved, metrics: &Exposition) -> Vec<String> {
         let mut differences = Vec::new();
         let mut expect = |name: &str, labels: &[(&str, &str)], expected: u64| {
             let actual = metrics.get(name, labels);
@@ -236,6 +234,22 @@ impl Oracle {
             let sum = self.latency_sum.get(resolver_id).copied().unwrap_or_default();
             expect("confidence_resolve_latency_microseconds_sum", &[id], sum);
         }
+        let id = ("resolver_id", RESOLVER_ID);
+        for (reason, count) in &resolved.by_reason {
+            expect("confidence_resolves_total", &[id, ("reason", reason)], *count);
+        }
+        expect("confidence_resolve_latency_microseconds_count", &[id], resolved.resolves);
+        expect("confidence_resolve_latency_microseconds_bucket", &[id, ("le", "+Inf")], resolved.resolves);
+        // All that came is there, and nothing is missing: the accounts know of no loss either.
+        for name in ["tributary_records_missing", "tributary_lost_records_total"] {
+            if metrics.sum(name) != 0.0 {
+                differences.push(format!("{name}: {} instead of 0", metrics.sum(name)));
+            }
+        }
+        let resolves = sum_of(metrics, "confidence_resolves_total", &format!("resolver_id={RESOLVER_ID:?}"));
+        if resolves != resolved.by_reason.values().sum::<u64>() {
+            differences.push(format!("{resolves} flags of the real producer, with reasons that no answer had"));
+        }
         differences
     }
 }
@@ -255,11 +269,13 @@ fn stream(random: &mut DemoRandom) -> Stream {
     Stream { id: StreamId(id), sequence: 0, resolver_id }
 }
 
-fn delivery(id: String, body: Body) -> Delivery {
+/// The first delivery of a message that is sent now.
+pub fn delivery(id: String, body: Body) -> Delivery {
     Delivery { id, attempts: 1, timestamp_ms: now_ms(), body }
 }
 
-fn now_ms() -> u64 {
+/// Now, in milliseconds since the epoch.
+pub fn now_ms() -> u64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The queue that the test plays: at least once, in any order.
+//! A queue that the test plays: at least once, in any order, and durable whatever becomes of the runtime.
 
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,9 @@ pub struct Queued {
 }
 
 /// Everything that is under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queue {
+    random: DemoRandom,
     waiting: Vec<Queued>,
     taken: usize,
     is_healed: bool,
@@ -40,38 +41,45 @@ pub struct Queue {
 pub struct Sent {
     /// The message.
     pub delivery: Delivery,
-    /// Whether nobody can read it.
-    pub is_poison: bool,
     /// Whether a second send is another message with the same record (a producer that resends), and not the same
     /// message again (a queue that repeats).
     pub is_resendable: bool,
 }
 
 impl Queue {
-    /// Takes in a message, some of them twice.
-    pub fn send(&mut self, sent: Sent, random: &mut DemoRandom) {
-        let Sent { delivery, is_poison, is_resendable } = sent;
-        if random.below(100) < DUPLICATES_PERCENT && !is_poison {
-            let id = if is_resendable { format!("{}-resent", delivery.id) } else { delivery.id.clone() };
-            self.duplicated += 1;
-            self.push(Delivery { id, ..delivery.clone() }, random);
-        }
-        self.push(delivery, random);
+    /// An empty queue, with the choices of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { random: DemoRandom::seeded(seed), waiting: Vec::new(), taken: 0, is_healed: false, duplicated: 0 }
     }
 
-    fn push(&mut self, delivery: Delivery, random: &mut DemoRandom) {
-        let due = Instant::now() + Duration::from_millis(random.below(MAX_WAIT_MS));
+    /// Takes in a message, some of them twice.
+    pub fn send(&mut self, sent: Sent) {
+        let Sent { delivery, is_resendable } = sent;
+        if self.happens(DUPLICATES_PERCENT) {
+            let id = if is_resendable { format!("{}-resent", delivery.id) } else { delivery.id.clone() };
+            self.duplicated += 1;
+            self.push(Delivery { id, ..delivery.clone() });
+        }
+        self.push(delivery);
+    }
+
+    fn happens(&mut self, percent: u64) -> bool {
+        !self.is_healed && self.random.below(100) < percent
+    }
+
+    fn push(&mut self, delivery: Delivery) {
+        let due = Instant::now() + Duration::from_millis(self.random.below(MAX_WAIT_MS));
         self.waiting.push(Queued { delivery, due });
     }
 
     /// Takes a batch of up to `most` messages that are due, in any order.
-    pub fn take(&mut self, random: &mut DemoRandom, most: u64) -> Vec<Queued> {
+    pub fn take(&mut self, most: u64) -> Vec<Queued> {
         let now = Instant::now();
-        let wanted = 1 + random.below(most);
+        let wanted = 1 + self.random.below(most);
         let mut batch = Vec::new();
         let mut at = 0;
         while at < self.waiting.len() && u64::try_from(batch.len()).unwrap_or(u64::MAX) < wanted {
-            if self.waiting.get(at).is_some_and(|message| message.due <= now) && random.below(4) > 0 {
+            if self.waiting.get(at).is_some_and(|message| message.due <= now) && self.random.below(4) > 0 {
                 batch.push(self.waiting.swap_remove(at));
             } else {
                 at += 1;
@@ -88,24 +96,23 @@ impl Queue {
     }
 
     /// Takes in what became of a batch; `None` where nobody knows.
-    pub fn settle(&mut self, batch: Vec<Queued>, result: Option<&QueueResult>, random: &mut DemoRandom) {
+    pub fn settle(&mut self, batch: Vec<Queued>, result: Option<&QueueResult>) {
         self.taken -= batch.len();
         for mut message in batch {
             // A handler that throws leaves the whole batch to be delivered again.
             let is_acked = result
                 .is_some_and(|result| result.outcome == "ok" && result.explicit_acks.contains(&message.delivery.id));
-            let is_repeated = is_acked && !self.is_healed && random.below(100) < LOST_ACKS_PERCENT;
+            let is_repeated = is_acked && self.happens(LOST_ACKS_PERCENT);
             if is_acked && !is_repeated {
                 continue;
             }
             self.duplicated += u64::from(is_repeated);
             message.delivery.attempts = (message.delivery.attempts + 1).min(MAX_ATTEMPTS);
-            message.due = Instant::now() + Duration::from_millis(random.below(MAX_WAIT_MS));
-            self.waiting.push(message);
+            self.push(message.delivery);
         }
     }
 
-    /// From now on acks are not lost.
+    /// From now on nothing is sent twice, and no ack is lost.
     pub fn heal(&mut self) {
         self.is_healed = true;
     }

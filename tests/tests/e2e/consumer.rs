@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use serde_json::json;
 use tempfile::TempDir;
 use tributary_local::{
     backend::{Backend, Expected},
@@ -24,6 +25,7 @@ use tributary_proto::{
 };
 use tributary_tests::{
     consumer::{Body, CLIENT_SECRET, Consumer, Delivery, QueueResult},
+    ledger_file,
     wait::eventually,
 };
 
@@ -40,10 +42,15 @@ pub(crate) fn backend() -> Backend {
 }
 
 pub(crate) fn start(folder: &TempDir, backend_url: &str) -> Consumer {
+    start_with(folder, backend_url, &[])
+}
+
+/// One with these vars beside the addresses of its backend.
+pub(crate) fn start_with(folder: &TempDir, backend_url: &str, vars: &[(&str, &str)]) -> Consumer {
     let edge = format!("{backend_url}/v1/clientFlagLogs:write");
     let ingest = format!("{backend_url}/v1/flagLogs:ingest");
-    let vars = [("CONFIDENCE_FLAG_LOGS_URL", edge.as_str()), ("CONFIDENCE_INGEST_URL", ingest.as_str())];
-    Consumer::start(folder.path(), &vars).unwrap()
+    let urls = [("CONFIDENCE_FLAG_LOGS_URL", edge.as_str()), ("CONFIDENCE_INGEST_URL", ingest.as_str())];
+    Consumer::start(folder.path(), &[&urls, vars].concat()).unwrap()
 }
 
 pub(crate) fn logs(resolves: u32) -> WriteFlagLogsRequest {
@@ -58,7 +65,11 @@ pub(crate) fn logs(resolves: u32) -> WriteFlagLogsRequest {
 
 /// A delivery of record `sequence` of stream `stream`, worth `resolves`.
 pub(crate) fn delivery(stream: u8, sequence: u64, resolves: u32) -> Delivery {
-    let now = now_ms();
+    delivery_at(stream, sequence, resolves, now_ms())
+}
+
+/// The same of a record whose window ended at `now`.
+pub(crate) fn delivery_at(stream: u8, sequence: u64, resolves: u32, now: u64) -> Delivery {
     let envelope = Envelope {
         stream_id: StreamId([stream; 16]),
         sequence,
@@ -239,20 +250,13 @@ fn a_corrupt_ledger_stops_and_shows_instead_of_starting_from_nothing() {
     expect_resolves(&consumer, 5.0);
 }
 
-/// Flips a byte of the stored state with Python's SQLite: somebody else's, and always there.
+/// Flips a byte of the stored state.
 fn corrupt_state(folder: &std::path::Path) {
-    let script = "import pathlib, sqlite3, sys\n\
-        done = 0\n\
-        for file in pathlib.Path(sys.argv[1]).rglob('*.sqlite'):\n\
-        \x20   db = sqlite3.connect(file)\n\
-        \x20   if db.execute(\"select 1 from sqlite_master where name = 'state'\").fetchone():\n\
-        \x20       blob = bytearray(db.execute('select bytes from state').fetchone()[0])\n\
-        \x20       blob[len(blob) // 2] ^= 1\n\
-        \x20       done += db.execute('update state set bytes = ?', (bytes(blob),)).rowcount\n\
-        \x20       db.commit()\n\
-        sys.exit(0 if done == 1 else 1)\n";
-    let status = std::process::Command::new("python3").arg("-c").arg(script).arg(folder).status().unwrap();
-    assert!(status.success(), "no stored state was found below {}", folder.display());
+    let rows = ledger_file::execute(folder, &[("SELECT bytes FROM state", json!([]))]).unwrap();
+    let mut bytes: Vec<u8> = serde_json::from_value(rows[0][0][0]["blob"].clone()).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    ledger_file::execute(folder, &[("UPDATE state SET bytes = ?", json!([{ "blob": bytes }]))]).unwrap();
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! | `consumer` | the consumer alone, handed batches that a queue would hand it on a bad day |
 //! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
 //! | `scrape` | `/metrics` as an HTTP resource: formats, codings, conditions, options, freshness |
+//! | `ledger` | its database as an older version left it, and as time leaves it |
 //! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
 //! | `dashboards` | the dashboard, the alerts and the scrape examples work on a real run, in a real Prometheus |
 //! | `status_page` | a real Chromium logs in and sees what /metrics says |
@@ -23,6 +24,7 @@ mod consumer;
 mod dashboards;
 mod dead_letters;
 mod http;
+mod ledger;
 mod parsers;
 mod pipeline;
 mod prometheus;
