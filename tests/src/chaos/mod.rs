@@ -61,7 +61,7 @@ const MAX_DEAD_BATCH: u64 = 5;
 /// New records a second, beside those of the real producer.
 const RECORDS_PER_SECOND: u64 = 150;
 /// How long the end may take: everything is healed, and what is under way arrives.
-const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 /// The account of the resolver state, which the backend's ingest is told.
 const ACCOUNT_ID: &str = "chaos";
 
