@@ -377,8 +377,9 @@ async fn commit(
             });
         }
     }
+    let mut carries_report = true;
     for _ in 0..MAX_COMMIT_TRIES {
-        let own = report.borrow_mut().next_record(surroundings.now_ms);
+        let own = if carries_report { report.borrow_mut().next_record(surroundings.now_ms) } else { None };
         if fresh.is_empty() && own.is_none() {
             return Ok(());
         }
@@ -396,17 +397,22 @@ async fn commit(
             }
             return Ok(());
         }
-        drop_what_was_in_the_way(&response, &mut fresh, own.map(|(record, _)| record.sequence), report)?;
+        let own_sequence = own.map(|(record, _)| record.sequence);
+        let is_report_known = drop_what_was_in_the_way(&response, &mut fresh, own_sequence, report)?;
+        // The batches of an isolate share its report, and may find again and again that another one committed it first.
+        // A batch that did goes on without: what is left to report is committed at its end.
+        carries_report &= batch.is_empty() || !is_report_known;
     }
     Err(LedgerFailure(format!("still in conflict after {MAX_COMMIT_TRIES} tries")))
 }
 
+/// Drops what the Ledger has, or refuses, from what is to be committed. Returns whether the report was among it.
 fn drop_what_was_in_the_way(
     response: &CommitResponse,
     fresh: &mut Vec<&Decoded>,
     own_sequence: Option<u64>,
     report: &RefCell<SelfReport>,
-) -> Result<(), LedgerFailure> {
+) -> Result<bool, LedgerFailure> {
     let expected = fresh.len().saturating_add(usize::from(own_sequence.is_some()));
     if response.verdicts.len() != expected {
         return Err(LedgerFailure(format!("{} verdicts for {expected} records", response.verdicts.len())));
@@ -424,9 +430,9 @@ fn drop_what_was_in_the_way(
     });
     if let (Some(sequence), Some(Verdict::Duplicate | Verdict::Expired)) = (own_sequence, verdicts.next()) {
         report.confirm(sequence);
-        dropped = true;
+        return Ok(true);
     }
-    if dropped { Ok(()) } else { Err(LedgerFailure("a refusal that names no record".into())) }
+    if dropped { Ok(false) } else { Err(LedgerFailure("a refusal that names no record".into())) }
 }
 
 #[cfg(test)]

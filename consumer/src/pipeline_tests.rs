@@ -643,3 +643,40 @@ fn dimensions_are_switched_on_and_off_without_losing_or_doubling_a_count() {
     assert_eq!(count(&[("colo", "AMS"), ("environment", "test")]), 3);
     assert_eq!((ledger.outcome("applied"), ledger.outcome("duplicate")), (4, 3));
 }
+
+/// A Ledger that takes so many turns to answer, in which other batches of the isolate go on.
+struct Slow<'a>(&'a FakeLedger, usize);
+
+impl LedgerPort for Slow<'_> {
+    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+        let mut turns = self.1;
+        std::future::poll_fn(|context| match turns.checked_sub(1) {
+            None => std::task::Poll::Ready(()),
+            Some(left) => {
+                turns = left;
+                context.waker().wake_by_ref();
+                std::task::Poll::Pending
+            }
+        })
+        .await;
+        self.0.commit(request).await
+    }
+}
+
+#[test]
+fn a_batch_is_committed_however_often_others_of_its_isolate_commit_their_report_first() {
+    let (ledger, backend, dead, report) = (FakeLedger::new(), FakeBackend::new(), FakeDead::default(), report());
+    let surroundings = Surroundings { now_ms: NOW, random: 0, resolver_id: "r", dimensions: Dimensions::default() };
+    let (behind, ahead) = (Slow(&ledger, 10), Slow(&ledger, 1));
+    let first = [message(1)];
+    let slow = process(&first, &behind, &backend, &dead, &report, surroundings);
+    let others = async {
+        for sequence in 2..=100 {
+            let result = process(&[message(sequence)], &ahead, &backend, &dead, &report, surroundings).await;
+            assert_eq!(result.verdicts, [MessageVerdict::Ack]);
+        }
+    };
+    let (result, ()) = block_on(futures::future::join(slow, others));
+    assert_eq!(result.verdicts, [MessageVerdict::Ack], "{:?}", result.events);
+    assert_eq!(ledger.outcome("applied"), 100);
+}
