@@ -127,7 +127,8 @@ pub(super) fn reckon(run: &Run, ending: Ending<'_>, consumer: &Consumer, ledger:
     if stats.rejected > 0 {
         report.differences.push(format!("the backend refused {} requests: {:?}", stats.rejected, stats.last_rejection));
     }
-    let listed = consumer.dead_letters("?limit=1")?["count"].as_u64().unwrap_or_default();
+    let list = consumer.dead_letters("?limit=1")?;
+    let listed = list.get("count").and_then(serde_json::Value::as_u64).ok_or("a list without its count")?;
     consumer.crash();
     report.bury(oracle.poison(), &letters(ledger)?);
     let counted = sum_of(&metrics, "tributary_dead_letters", "");

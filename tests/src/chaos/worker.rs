@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tributary_local::random::DemoRandom;
 
 use super::{Run, oracle::sum_of};
@@ -85,13 +86,13 @@ impl Worker {
         let answer = self.producer.resolve(&user, country).map_err(|error| format!("a resolve: {error}"))?;
         self.resolved.resolves += 1;
         let mut applies = false;
-        for flag in answer["resolvedFlags"].as_array().into_iter().flatten() {
-            let reason = flag["reason"].as_str().ok_or("a flag without a reason")?;
+        for flag in answer.get("resolvedFlags").and_then(Value::as_array).into_iter().flatten() {
+            let reason = flag.get("reason").and_then(Value::as_str).ok_or("a flag without a reason")?;
             *self.resolved.by_reason.entry(reason.to_owned()).or_default() += 1;
-            applies |= flag["shouldApply"].as_bool().unwrap_or_default();
+            applies |= flag.get("shouldApply").and_then(Value::as_bool).unwrap_or_default();
         }
         if applies {
-            let id = answer["resolveId"].as_str().ok_or("an answer without a resolve id")?;
+            let id = answer.get("resolveId").and_then(Value::as_str).ok_or("an answer without a resolve id")?;
             self.resolved.applied.insert(id.to_owned());
         }
         Ok(())
