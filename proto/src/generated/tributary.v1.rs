@@ -216,7 +216,7 @@ pub struct Producer {
     /// The resolver_id label of every series that comes out of the envelope.
     #[prost(string, tag = "1")]
     pub resolver_id: ::prost::alloc::string::String,
-    /// Further dimensions (colo, environment …), by name. None today.
+    /// What else is the same for all of the isolate, by name: `colo` and `environment` today.
     #[prost(btree_map = "string, string", tag = "2")]
     pub dimensions: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
