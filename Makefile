@@ -32,7 +32,7 @@ build: setup ## Build both Workers (only what changed)
 chaos: build ## Put the consumer under fire for MINUTES=5 and compare with an oracle (SEED= replays a run)
 	@$(TOOLS) cargo run -p tributary-tests --bin chaos
 
-bench: setup ## Measure against the confidence_resolver crate
+bench: build ## Measure against the confidence_resolver crate, and scrapes in workerd
 	@$(TOOLS) cargo bench -p tributary-tests
 
 lint: setup ## Check format, clippy (host and wasm), docs
