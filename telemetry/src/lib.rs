@@ -9,6 +9,7 @@
 //! - **Bounds** are the upper ends of a histogram's buckets, inclusive; bucket counts are never cumulative here.
 //! - A **wire** form is a message of `tributary-proto`; the reader of one trusts nothing. **Text** is what Prometheus
 //!   scrapes, and stands in one module.
+//! - **OTLP** (feature `otlp`) is what collectors take: the messages of the OpenTelemetry protocol, cumulative or delta.
 //! - [`confidence`] maps the reports of Confidence's resolvers into the model; nothing else here knows them.
 //!
 //! # Example
@@ -61,6 +62,8 @@ mod gauge;
 mod histogram;
 mod label;
 pub mod limits;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod reserve;
 mod snapshot;
 mod text;

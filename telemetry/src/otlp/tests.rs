@@ -1,0 +1,306 @@
+//! What the OpenTelemetry data model demands, on any state.
+
+use std::collections::BTreeSet;
+
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::ExportMetricsServiceRequest,
+    metrics::v1::{
+        AggregationTemporality, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint,
+        metric::Data, number_data_point,
+    },
+};
+use proptest::prelude::*;
+use tributary_proto::Message as _;
+
+use super::{window::Window, *};
+use crate::{
+    Bounds, Delta, FamilyDescriptor, Gauge, Histogram, Number,
+    arbitrary::{self, COUNTER},
+    confidence::TelemetryDelta,
+};
+
+fn options() -> OtlpOptions {
+    OtlpOptions {
+        resource: BTreeMap::from([("service.name".to_owned(), "flags".to_owned())]),
+        histograms: HistogramEncoding::Explicit,
+        scope_version: "1.2.3".to_owned(),
+    }
+}
+
+fn state_of(deltas: &[Delta]) -> Snapshot {
+    let mut state = Snapshot::new(1_000);
+    for delta in deltas {
+        // What conflicts or overflows is refused, here as there.
+        let _applied = state.apply(delta, 5_000);
+    }
+    state
+}
+
+/// Every metric with its resource's `service.instance.id`.
+fn metrics(resources: &[ResourceMetrics]) -> Vec<(String, Metric)> {
+    let mut found = Vec::new();
+    for resource in resources {
+        let attributes = &resource.resource.as_ref().unwrap().attributes;
+        let instance = attributes.iter().find(|attribute| attribute.key == "service.instance.id").unwrap();
+        let Some(any_value::Value::StringValue(instance)) = instance.value.clone().unwrap().value else { panic!() };
+        for scope in &resource.scope_metrics {
+            assert_eq!(scope.scope.as_ref().unwrap().name, "tributary");
+            found.extend(scope.metrics.iter().map(|metric| (instance.clone(), metric.clone())));
+        }
+    }
+    found
+}
+
+fn numbers(metric: &Metric) -> &[NumberDataPoint] {
+    match metric.data.as_ref().unwrap() {
+        Data::Sum(sum) => &sum.data_points,
+        Data::Gauge(gauge) => &gauge.data_points,
+        _ => &[],
+    }
+}
+
+fn histograms(metric: &Metric) -> &[HistogramDataPoint] {
+    match metric.data.as_ref().unwrap() {
+        Data::Histogram(histogram) => &histogram.data_points,
+        _ => &[],
+    }
+}
+
+fn exponentials(metric: &Metric) -> &[ExponentialHistogramDataPoint] {
+    match metric.data.as_ref().unwrap() {
+        Data::ExponentialHistogram(histogram) => &histogram.data_points,
+        _ => &[],
+    }
+}
+
+/// Sums of counters, and counts of histograms, over everything.
+fn totals(resources: &[ResourceMetrics]) -> (u128, u128) {
+    let (mut sums, mut counts) = (0, 0);
+    for (_, metric) in metrics(resources) {
+        if let Data::Sum(sum) = metric.data.as_ref().unwrap() {
+            for point in &sum.data_points {
+                sums += match point.value.unwrap() {
+                    number_data_point::Value::AsInt(value) => u128::try_from(value).unwrap(),
+                    number_data_point::Value::AsDouble(value) => value as u128,
+                };
+            }
+        }
+        counts += histograms(&metric).iter().map(|point| u128::from(point.count)).sum::<u128>();
+    }
+    (sums, counts)
+}
+
+#[test]
+fn a_resolvers_metrics_are_exact_and_bear_its_id() {
+    let mut telemetry = TelemetryDelta::new();
+    // Bounds are inclusive: 1,000 is in the bucket that ends there.
+    for micros in [1_000, 1_001, 7] {
+        telemetry.observe_latency(micros);
+    }
+    telemetry.add_resolves(1, 3);
+    telemetry.set_memory_bytes(4_096, 2_500);
+    let state = state_of(&[telemetry.to_delta("eu", 2_000).unwrap()]);
+    let resources = resource_metrics(Export::Cumulative { state: &state, time_ms: 9_000 }, &options());
+    let found = metrics(&resources);
+    let metric = |name: &str| found.iter().find(|(_, metric)| metric.name == name).map(|(_, metric)| metric).unwrap();
+    assert!(found.iter().all(|(instance, _)| instance == "eu"));
+
+    let latency = metric("confidence_resolve_latency_microseconds");
+    assert_eq!(latency.unit, "us");
+    let [point] = histograms(latency) else { panic!("{latency:?}") };
+    assert_eq!((point.count, point.sum), (3, Some(2_008.0)));
+    assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (2_000_000_000, 9_000_000_000));
+    let at = point.explicit_bounds.iter().position(|bound| *bound == 1_000.0).unwrap();
+    assert_eq!((point.bucket_counts[at], point.bucket_counts[at + 1]), (1, 1));
+
+    let resolves = metric("confidence_resolves");
+    assert_eq!(resolves.unit, "{resolves}");
+    let Some(Data::Sum(sum)) = &resolves.data else { panic!("{resolves:?}") };
+    assert!(sum.is_monotonic && sum.aggregation_temporality == i32::from(AggregationTemporality::Cumulative));
+    assert_eq!(sum.data_points[0].value, Some(number_data_point::Value::AsInt(3)));
+    let attributes: BTreeSet<_> = sum.data_points[0].attributes.iter().map(|attribute| &*attribute.key).collect();
+    assert_eq!(attributes, BTreeSet::from(["reason", "resolver_id"]));
+
+    let memory = metric("confidence_memory_bytes");
+    assert_eq!((&*memory.unit, numbers(memory)[0].time_unix_nano), ("By", 2_500_000_000));
+    assert_eq!(numbers(memory)[0].start_time_unix_nano, 0, "a reading has no start");
+}
+
+#[test]
+fn a_configured_instance_id_stands_before_the_resolvers() {
+    let mut delta = Delta::new();
+    delta.add_counter(&COUNTER, LabelSet::empty(), 1).unwrap();
+    let state = state_of(&[delta]);
+    let mut options = options();
+    options.resource.insert("service.instance.id".to_owned(), "prod".to_owned());
+    let resources = resource_metrics(Export::Cumulative { state: &state, time_ms: 9_000 }, &options);
+    assert_eq!(metrics(&resources)[0].0, "prod/tributary");
+}
+
+#[test]
+fn totals_past_63_bits_go_out_as_floats() {
+    let mut delta = Delta::new();
+    delta.add_counter(&COUNTER, LabelSet::empty(), u64::MAX).unwrap();
+    let resources = resource_metrics(Export::Cumulative { state: &state_of(&[delta]), time_ms: 9_000 }, &options());
+    let value = numbers(&metrics(&resources)[0].1)[0].value;
+    assert_eq!(value, Some(number_data_point::Value::AsDouble(18_446_744_073_709_551_615.0)));
+}
+
+#[test]
+fn exponential_buckets_stay_within_the_error_that_is_promised() {
+    let ratio = 10_f64.powf(1.0 / 36.0);
+    for micros in (0..64).flat_map(|shift| [1_u64 << shift, (1 << shift) + (1 << shift) / 3]).filter(|v| *v > 1) {
+        let Ok(micros) = u32::try_from(micros) else { continue };
+        let mut telemetry = TelemetryDelta::new();
+        telemetry.observe_latency(micros);
+        let state = state_of(&[telemetry.to_delta("eu", 2_000).unwrap()]);
+        let options = OtlpOptions { histograms: HistogramEncoding::Exponential, ..options() };
+        let resources = resource_metrics(Export::Cumulative { state: &state, time_ms: 9_000 }, &options);
+        let found = metrics(&resources);
+        let [point] = exponentials(&found[0].1) else { panic!("{found:?}") };
+        let buckets = point.positive.as_ref().unwrap();
+        assert_eq!((point.scale, &*buckets.bucket_counts), (exponential::MAX_SCALE, &[1_u64][..]));
+        let base = exponential::base(point.scale);
+        let lower = base.powi(buckets.offset);
+        let (value, error) = (f64::from(micros), ratio * base * 1.000_001);
+        assert!(lower * base >= value / error && lower <= value * error, "{micros}: {lower} to {}", lower * base);
+    }
+}
+
+#[test]
+fn a_wide_histogram_takes_a_coarser_scale_and_keeps_its_count() {
+    let mut telemetry = TelemetryDelta::new();
+    for shift in 0..32 {
+        telemetry.observe_latency(1 << shift);
+    }
+    let state = state_of(&[telemetry.to_delta("eu", 2_000).unwrap()]);
+    let options = OtlpOptions { histograms: HistogramEncoding::Exponential, ..options() };
+    let found = metrics(&resource_metrics(Export::Cumulative { state: &state, time_ms: 9_000 }, &options));
+    let [point] = exponentials(&found[0].1) else { panic!("{found:?}") };
+    let counts = &point.positive.as_ref().unwrap().bucket_counts;
+    assert!(counts.len() <= exponential::MAX_BUCKETS && counts.len() > 40, "{}", counts.len());
+    assert_eq!(point.zero_count + counts.iter().sum::<u64>(), 32);
+    assert_eq!((point.count, point.zero_count), (32, 1));
+}
+
+#[test]
+fn a_window_without_change_is_empty_and_time_that_stands_still_makes_no_empty_interval() {
+    let mut delta = Delta::new();
+    delta.add_counter(&COUNTER, LabelSet::empty(), 3).unwrap();
+    let memory = FamilyDescriptor::from_static("memory", "Memory.", "", crate::MetricKind::Gauge);
+    delta.set_gauge(&memory, LabelSet::empty(), Gauge::unsigned(5, 1)).unwrap();
+    let state = state_of(&[delta]);
+    let window = Window::between(&state, 9_000, &state, 9_000);
+    assert!(window.is_empty() && window.end_ms() > window.start_ms());
+    let first = Window::between(&Snapshot::new(1_000), 1_000, &state, 9_000);
+    assert!(!first.is_empty());
+}
+
+#[test]
+fn a_series_that_was_reset_is_added_whole() {
+    let histogram = |counts: [u64; 2], sum| {
+        let bounds = Bounds::Explicit(crate::ExplicitBounds::new(&[1.0]).unwrap());
+        Histogram::from_parts(bounds, counts.to_vec(), Number::Unsigned(sum)).unwrap()
+    };
+    let sizes = FamilyDescriptor::from_static("sizes", "Sizes.", "", crate::MetricKind::Histogram);
+    let state = |count, counts, sum| {
+        let mut delta = Delta::new();
+        delta.add_counter(&COUNTER, LabelSet::empty(), count).unwrap();
+        delta.add_histogram(&sizes, LabelSet::empty(), &histogram(counts, sum)).unwrap();
+        state_of(&[delta])
+    };
+    // The count of the histogram grows although one of its buckets falls.
+    let window = Window::between(&state(9, [5, 0], 5), 1_000, &state(4, [1, 7], 9), 2_000);
+    let resources = resource_metrics(Export::Delta(&window), &options());
+    assert_eq!(totals(&resources), (4, 8));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn every_data_point_is_legal(deltas in prop::collection::vec(arbitrary::delta(), 0..6), exponential: bool) {
+        let state = state_of(&deltas);
+        let histograms_as = if exponential { HistogramEncoding::Exponential } else { HistogramEncoding::Explicit };
+        let options = OtlpOptions { histograms: histograms_as, ..options() };
+        let resources = resource_metrics(Export::Cumulative { state: &state, time_ms: 9_000 }, &options);
+        let found = metrics(&resources);
+        let mut names = BTreeSet::new();
+        let mut points = 0;
+        for (instance, metric) in &found {
+            prop_assert!(names.insert((instance.clone(), metric.name.clone())), "twice in one resource");
+            for point in histograms(metric) {
+                prop_assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
+                prop_assert_eq!(point.bucket_counts.iter().sum::<u64>(), point.count);
+                prop_assert!(point.explicit_bounds.is_sorted_by(|left, right| left < right));
+                prop_assert!(0 < point.start_time_unix_nano && point.start_time_unix_nano <= point.time_unix_nano);
+            }
+            for point in exponentials(metric) {
+                let positive = point.positive.as_ref().map_or(0, |buckets| buckets.bucket_counts.iter().sum::<u64>());
+                prop_assert_eq!(point.zero_count + positive, point.count);
+                let len = point.positive.as_ref().map_or(0, |buckets| buckets.bucket_counts.len());
+                prop_assert!(len <= exponential::MAX_BUCKETS);
+            }
+            points += histograms(metric).len() + exponentials(metric).len() + numbers(metric).len();
+        }
+        prop_assert_eq!(points, state.series_count());
+    }
+
+    #[test]
+    fn windows_add_up_to_the_state_whatever_was_exported_when(
+        deltas in prop::collection::vec(arbitrary::delta(), 1..8),
+        exported in prop::collection::vec(any::<bool>(), 8),
+    ) {
+        let mut state = Snapshot::new(1_000);
+        let (mut before, mut since, mut now) = (Snapshot::new(1_000), 1_000, 1_000);
+        let (mut sums, mut counts) = (0, 0);
+        for (delta, is_exported) in deltas.iter().zip(exported.iter().chain([&true])) {
+            now += 500;
+            if state.apply(delta, now).is_err() {
+                continue;
+            }
+            let window = Window::between(&before, since, &state, now);
+            prop_assert_eq!(window.start_ms(), since);
+            if *is_exported {
+                let (of_sums, of_counts) = totals(&resource_metrics(Export::Delta(&window), &options()));
+                // A total past 63 bits goes out rounded, and is not what this is about.
+                prop_assume!(of_sums < 1 << 62);
+                (sums, counts) = (sums + of_sums, counts + of_counts);
+                (before, since) = (state.clone(), window.end_ms());
+            }
+        }
+        let rest = Window::between(&before, since, &state, now + 1);
+        let (of_sums, of_counts) = totals(&resource_metrics(Export::Delta(&rest), &options()));
+        prop_assume!(of_sums < 1 << 62);
+        let all = totals(&resource_metrics(Export::Cumulative { state: &state, time_ms: now }, &options()));
+        prop_assume!(all.0 < 1 << 62);
+        prop_assert_eq!((sums + of_sums, counts + of_counts), all);
+    }
+
+    #[test]
+    fn requests_hold_the_limit_and_together_every_point(
+        deltas in prop::collection::vec(arbitrary::delta(), 0..6), limit in 0_usize..20_000,
+    ) {
+        let state = state_of(&deltas);
+        let whole = resource_metrics(Export::Cumulative { state: &state, time_ms: 9_000 }, &options());
+        let expected = totals(&whole);
+        let requests = requests::split(whole, limit);
+        let points: u64 = requests.iter().map(requests::data_points).sum();
+        prop_assert_eq!(points, u64::try_from(state.series_count()).unwrap());
+        for request in &requests {
+            let points = requests::data_points(request);
+            prop_assert!(points == 1 || request.encoded_len() <= limit, "{} of {limit}", request.encoded_len());
+            prop_assert!(points > 0);
+            let halves = requests::halve(request.clone());
+            prop_assert_eq!(halves.is_none(), points == 1);
+            let halves = halves.unwrap_or_default();
+            prop_assert!(points == 1 || halves.len() > 1);
+            prop_assert!(points == 1 || halves.iter().map(requests::data_points).sum::<u64>() == points);
+        }
+        let all = requests.into_iter().flat_map(|request| request.resource_metrics).collect::<Vec<_>>();
+        prop_assert_eq!(totals(&all), expected);
+        // And they are what the protocol says, as protobuf and as its JSON.
+        let request = ExportMetricsServiceRequest { resource_metrics: all };
+        prop_assert_eq!(&ExportMetricsServiceRequest::decode(&*request.encode_to_vec()).unwrap(), &request);
+    }
+}
