@@ -9,6 +9,7 @@ use crate::{
     dimensions::Dimensions,
     limits::{DEFAULT_DIMENSIONS_BUDGET, DEFAULT_PUBLISH_INTERVAL, MAX_SOURCES, MIN_PUBLISH_INTERVAL},
     scrape::options::{self, Selection},
+    otlp::config::OtlpConfig,
 };
 
 /// KV namespace of the published metrics.
@@ -102,6 +103,8 @@ pub struct Config {
     pub selection: Selection,
     /// `METRICS_SOURCE`: `kv` or `ledger`.
     pub metrics_source: MetricsSource,
+    /// The standard exporter variables: where metrics are pushed; `None`: nowhere.
+    pub otlp: Option<OtlpConfig>,
     /// `CONFIDENCE_FLAG_LOGS_URL`.
     pub flag_logs_url: String,
     /// `CONFIDENCE_INGEST_URL`.
@@ -190,6 +193,7 @@ impl Config {
             parse(variables, &mut problems, "RESOLVER_ID", "1 to 128 bytes", DEFAULT_RESOLVER_ID.to_owned(), |text| {
                 (text.len() <= tributary_proto::envelope::MAX_RESOLVER_ID_BYTES).then(|| text.to_owned())
             });
+        let otlp = OtlpConfig::read(variables, &mut problems);
         let mut url = |name, default: &str| {
             parse(
                 variables,
@@ -214,6 +218,7 @@ impl Config {
             openmetrics,
             selection,
             metrics_source,
+            otlp,
         };
         (config, problems)
     }

@@ -12,6 +12,7 @@ pub mod dimensions;
 pub mod ledger;
 pub mod limits;
 pub mod message;
+pub mod otlp;
 pub mod pipeline;
 #[cfg(target_arch = "wasm32")]
 mod platform;

@@ -35,10 +35,12 @@ use crate::{
     },
     limits::{ALARM_WATCHDOG, FORGET_INTERVAL, FORGET_PAUSE, HORIZON, MAX_COMMIT_BYTES, MAX_FORGOTTEN_AT_ONCE},
     scrape::options::View,
+    otlp::exporter::Timetable,
     self_metrics,
 };
 
 mod dead_letters_table;
+mod otlp;
 
 /// Why the Ledger did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +80,7 @@ pub struct Ledger {
     /// `None` until first used, and after a write that failed: what is in memory is then not what is stored.
     loaded: RefCell<Option<Book>>,
     schedule: Cell<Schedule>,
+    timetable: Cell<Timetable>,
     /// When streams past the horizon were last looked for and none was left.
     forgot_ms: Cell<u64>,
 }
@@ -91,6 +94,7 @@ impl DurableObject for Ledger {
             config,
             loaded: RefCell::new(None),
             schedule: Cell::new(Schedule::default()),
+            timetable: Cell::new(Timetable::default()),
             forgot_ms: Cell::new(0),
         }
     }
@@ -102,6 +106,7 @@ impl DurableObject for Ledger {
                 self.commit_and_schedule(&body).await
             }
             (Method::Get, STATE_PATH) => self.current(),
+            (Method::Post, otlp::EXPORT_PATH) => self.export().await,
             (Method::Post, path) if path.starts_with(dead_letters::PREFIX) => {
                 let body = request.bytes().await?;
                 self.dead_letters(path, &body).await
@@ -125,19 +130,12 @@ impl DurableObject for Ledger {
         self.schedule.set(schedule);
         // First of all: an alarm that fails too often is dropped, one that set its successor never is.
         self.state.storage().set_alarm(ScheduledTime::from(ALARM_WATCHDOG)).await?;
-        if let Err(failure) = self.publish(now).await {
-            log::error("publish", &serde_json::json!({"why": failure.to_string()}));
-            return Response::ok("");
+        match self.publish(now).await {
+            Ok(()) => self.forget_and_go_on(now).await?,
+            Err(failure) => log::error("publish", &serde_json::json!({"why": failure.to_string()})),
         }
-        match self.forget(now) {
-            Ok(false) => {}
-            Ok(true) => {
-                let mut schedule = self.schedule.get();
-                schedule.alarm_wanted(now, FORGET_PAUSE);
-                self.schedule.set(schedule);
-                self.state.storage().set_alarm(ScheduledTime::from(FORGET_PAUSE)).await?;
-            }
-            Err(failure) => log::error("forget", &serde_json::json!({"why": failure.to_string()})),
+        if let Err(failure) = self.export_when_due(now).await {
+            log::error("otlp", &serde_json::json!({"why": failure.to_string()}));
         }
         Response::ok("")
     }
@@ -244,6 +242,21 @@ impl Ledger {
             self.write(&BTreeMap::new(), loaded)?;
             Ok(moved_on)
         })
+    }
+
+    /// Forgets a slice, and comes back soon where there is more to forget.
+    async fn forget_and_go_on(&self, now: u64) -> worker::Result<()> {
+        match self.forget(now) {
+            Ok(false) => {}
+            Ok(true) => {
+                let mut schedule = self.schedule.get();
+                schedule.alarm_wanted(now, FORGET_PAUSE);
+                self.schedule.set(schedule);
+                self.state.storage().set_alarm(ScheduledTime::from(FORGET_PAUSE)).await?;
+            }
+            Err(failure) => log::error("forget", &serde_json::json!({"why": failure.to_string()})),
+        }
+        Ok(())
     }
 
     /// Forgets a slice of the streams that are silent longer than the horizon, or too many. Returns whether there may

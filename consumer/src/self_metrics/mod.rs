@@ -72,7 +72,7 @@ pub(crate) fn set(
     delta.set_gauge(family, labels(pairs)?, gauge).map_err(NotRecorded::new)
 }
 
-fn add_observations(
+pub(crate) fn add_observations(
     delta: &mut Delta,
     family: &FamilyDescriptor,
     labels: LabelSet,

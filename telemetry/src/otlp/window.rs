@@ -4,8 +4,6 @@
 //! state that was exported last and the state now, so they follow each other without hole and overlap, and what was
 //! not accepted is in the next one by itself: the state that was exported last has not moved.
 
-use std::collections::BTreeMap;
-
 use crate::{Histogram, MetricFamily, Number, Series, Snapshot, Value};
 
 /// What was added in the time from `start_ms` to `end_ms`.
@@ -38,10 +36,8 @@ impl Window {
     /// Says whether nothing was added, so that there is nothing to send.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.added
-            .families
-            .values()
-            .all(|family| family.series.values().all(|series| matches!(series.value, Value::Gauge(_))))
+        let mut series = self.added.families().flat_map(MetricFamily::series);
+        series.all(|(_, series)| matches!(series.value, Value::Gauge(_)))
     }
 
     /// The window from `before`, exported at `start_ms`, to `now`, exported at `now_ms`. An empty state before is that of
@@ -53,19 +49,15 @@ impl Window {
     pub fn between(before: &Snapshot, start_ms: u64, now: &Snapshot, now_ms: u64) -> Self {
         let mut added = Snapshot::new(now.start_time_ms);
         for (name, family) in &now.families {
-            let known = before.families.get(name);
-            let series: BTreeMap<_, _> = family
-                .series
-                .iter()
-                .filter_map(|(labels, series)| {
-                    let old = known.and_then(|known| known.series.get(labels));
-                    let value = difference(old.map(|old| &old.value), &series.value)?;
-                    Some((labels.clone(), Series { start_time_ms: series.start_time_ms, value }))
-                })
-                .collect();
-            if !series.is_empty() {
-                let family = MetricFamily { descriptor: family.descriptor.clone(), series };
-                added.families.insert(name.clone(), family);
+            let mut changed = MetricFamily::new(family.descriptor());
+            for (labels, series) in family.series() {
+                let old = before.get(name, labels).map(|old| &old.value);
+                if let Some(value) = difference(old, &series.value) {
+                    changed.insert(labels.clone(), Series { start_time_ms: series.start_time_ms, value });
+                }
+            }
+            if changed.series().len() > 0 {
+                added.families.insert(name.clone(), changed);
             }
         }
         // A window of no length would be illegal, and clocks step back.

@@ -1,0 +1,223 @@
+//! The push, beside everything else that the Ledger does: [`crate::otlp`] wired to SQLite, alarm and fetch.
+//!
+//! The alarm only calls the object itself and does not wait for the answer, so that a collector that hangs delays
+//! neither the next publication nor a commit.
+
+use std::time::Duration;
+
+use tributary_telemetry::{
+    Snapshot,
+    otlp::{
+        Export, OtlpOptions,
+        requests::{MAX_REQUEST_BYTES, split},
+        resource_metrics,
+    },
+};
+use worker::{Method, Request, RequestInit, ScheduledTime, SqlStorageValue};
+
+use super::{Failure, Ledger, Statement, integer};
+use crate::{
+    config::{LEDGER, LEDGER_NAME},
+    ledger::book::Book,
+    otlp::{
+        config::{OtlpConfig, Temporality},
+        exporter::{End, Outbox, OutboxFailure, Report, send_parts, send_totals},
+        metrics,
+        queue::{self, Exported, Part, next_window},
+    },
+    platform::{
+        collector::HttpCollector,
+        log,
+        runtime::{now_ms, random},
+    },
+    self_metrics,
+};
+
+/// Path of an export.
+pub(crate) const EXPORT_PATH: &str = "/export";
+
+impl Ledger {
+    /// Begins an export if one is due, and sees to the alarm for the next.
+    pub(super) async fn export_when_due(&self, now: u64) -> Result<(), Failure> {
+        if self.config.otlp.is_none() {
+            return Ok(());
+        }
+        let Some(wait) = self.timetable.get().next(now) else {
+            // One is running; it sees to the alarm when it ends.
+            return Ok(());
+        };
+        if wait > Duration::ZERO {
+            return self.arm(now, wait).await;
+        }
+        let stub = self.env.durable_object(LEDGER)?.get_by_name(LEDGER_NAME)?;
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post);
+        let request = Request::new_with_init(&format!("https://ledger{EXPORT_PATH}"), &init)?;
+        self.state.wait_until(async move {
+            if let Err(error) = stub.fetch_with_request(request).await {
+                log::error("otlp", &serde_json::json!({"why": error.to_string()}));
+            }
+        });
+        Ok(())
+    }
+
+    /// Sets the alarm, unless one is set that comes sooner.
+    async fn arm(&self, now: u64, wait: Duration) -> Result<(), Failure> {
+        let at = i64::try_from(now.saturating_add(super::millis(wait))).unwrap_or(i64::MAX);
+        let storage = self.state.storage();
+        if storage.get_alarm().await?.is_none_or(|armed| armed > at) {
+            storage.set_alarm(ScheduledTime::from(wait)).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs an export to its end.
+    pub(super) async fn export(&self) -> Result<Vec<u8>, Failure> {
+        let Some(config) = &self.config.otlp else { return Ok(Vec::new()) };
+        let began = now_ms();
+        let mut timetable = self.timetable.get();
+        let is_begun = timetable.begin(began);
+        self.timetable.set(timetable);
+        if !is_begun {
+            return Ok(Vec::new());
+        }
+        let result = self.run(config, began).await;
+        let now = now_ms();
+        let end = result.as_ref().map_or(End::Unavailable { after: None }, |report| report.end);
+        let mut timetable = self.timetable.get();
+        timetable.ended(end, began, now, config.interval, random());
+        self.timetable.set(timetable);
+        let wait = timetable.next(now).unwrap_or(config.interval);
+        self.arm(now, wait).await?;
+        let report = result?;
+        if report.end != End::Done || report.rejected > 0 || report.dropped > 0 || !report.message.is_empty() {
+            log::warn(
+                "otlp",
+                &serde_json::json!({
+                    "end": format!("{:?}", report.end), "status": report.status, "rejected": report.rejected,
+                    "dropped": report.dropped, "collector_said": report.message,
+                }),
+            );
+        }
+        self.note_export(&report, Duration::from_millis(now.saturating_sub(began)), now)?;
+        Ok(Vec::new())
+    }
+
+    async fn run(&self, config: &OtlpConfig, now: u64) -> Result<Report, Failure> {
+        let collector = HttpCollector::new(config);
+        let options = OtlpOptions {
+            resource: config.resource.clone(),
+            histograms: config.histograms,
+            scope_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        match config.temporality {
+            Temporality::Cumulative => {
+                let requests = self.with_loaded(|loaded| {
+                    let export = Export::Cumulative { state: &read(loaded, now)?, time_ms: now };
+                    Ok(split(resource_metrics(export, &options), MAX_REQUEST_BYTES))
+                })?;
+                Ok(send_totals(requests, &collector).await)
+            }
+            Temporality::Delta => {
+                self.make_window(&options, now)?;
+                send_parts(self, &collector).await.map_err(|failure| Failure::Platform(failure.to_string()))
+            }
+        }
+    }
+
+    /// Makes the next window where the one before has reached the collector.
+    fn make_window(&self, options: &OtlpOptions, now: u64) -> Result<(), Failure> {
+        for statement in queue::CREATE {
+            self.sql().exec(statement, None)?;
+        }
+        if self.part_behind(0)?.is_some() {
+            return Ok(());
+        }
+        let exported = self.exported()?;
+        self.with_loaded(|loaded| {
+            let state = read(loaded, now)?;
+            let exported = exported.unwrap_or_else(|| Exported::nothing_of(&state));
+            let Some((parts, next)) = next_window(&exported, &state, options, MAX_REQUEST_BYTES, now) else {
+                return Ok(());
+            };
+            let bytes = next.state.encode();
+            let mut statements: Vec<Statement> = parts.into_iter().map(insert).collect();
+            let checksum = crc32fast::hash(&bytes);
+            let values = vec![integer(next.time_ms)?, integer(checksum.into())?, SqlStorageValue::Blob(bytes)];
+            statements.push((queue::UPSERT_EXPORTED, values));
+            self.transaction(statements)
+        })
+    }
+
+    /// The state that was exported last. One that does not read back stops the push and shows: to begin anew would
+    /// count everything twice.
+    fn exported(&self) -> Result<Option<Exported>, Failure> {
+        let Some(row) = self.sql().exec(queue::SELECT_EXPORTED, None)?.raw().next() else { return Ok(None) };
+        let corrupt = || Failure::Platform("the state that was exported last is corrupt".to_owned());
+        let [SqlStorageValue::Integer(time_ms), SqlStorageValue::Integer(checksum), SqlStorageValue::Blob(bytes)] =
+            <[SqlStorageValue; 3]>::try_from(row?).map_err(|_| corrupt())?
+        else {
+            return Err(corrupt());
+        };
+        if i64::from(crc32fast::hash(&bytes)) != checksum {
+            return Err(corrupt());
+        }
+        let state = Snapshot::decode(&bytes).map_err(|_| corrupt())?;
+        Ok(Some(Exported { state, time_ms: u64::try_from(time_ms).map_err(|_| corrupt())? }))
+    }
+
+    fn part_behind(&self, place: u64) -> Result<Option<Part>, Failure> {
+        let Some(row) = self.sql().exec(queue::SELECT_PART, vec![integer(place)?])?.raw().next() else {
+            return Ok(None);
+        };
+        let corrupt = || Failure::Platform("a part of a window is corrupt".to_owned());
+        let [SqlStorageValue::Integer(place), SqlStorageValue::Integer(refusals), SqlStorageValue::Blob(body)] =
+            <[SqlStorageValue; 3]>::try_from(row?).map_err(|_| corrupt())?
+        else {
+            return Err(corrupt());
+        };
+        let place = u64::try_from(place).map_err(|_| corrupt())?;
+        Ok(Some(Part { place, refusals: u32::try_from(refusals).unwrap_or(u32::MAX), body }))
+    }
+
+    fn note_export(&self, report: &Report, took: Duration, now: u64) -> Result<(), Failure> {
+        self.with_loaded(|loaded| {
+            loaded.note(now, |delta| metrics::export(delta, report, took, now))?;
+            self.write(&Default::default(), loaded)
+        })
+    }
+}
+
+fn read(loaded: &Book, now: u64) -> Result<Snapshot, Failure> {
+    self_metrics::with_readings(&loaded.state, &loaded.status, now).map_err(Failure::from)
+}
+
+fn insert(body: Vec<u8>) -> Statement {
+    (queue::INSERT_PART, vec![SqlStorageValue::Blob(body)])
+}
+
+impl Outbox for Ledger {
+    fn next(&self, behind: u64) -> Result<Option<Part>, OutboxFailure> {
+        self.part_behind(behind).map_err(failure)
+    }
+
+    fn remove(&self, place: u64) -> Result<(), OutboxFailure> {
+        let place = integer(place).map_err(failure)?;
+        self.transaction(vec![(queue::DELETE_PART, vec![place])]).map_err(failure)
+    }
+
+    fn refused(&self, place: u64) -> Result<(), OutboxFailure> {
+        let place = integer(place).map_err(failure)?;
+        self.transaction(vec![(queue::REFUSE_PART, vec![place])]).map_err(failure)
+    }
+
+    fn replace(&self, place: u64, bodies: Vec<Vec<u8>>) -> Result<(), OutboxFailure> {
+        let mut statements = vec![(queue::DELETE_PART, vec![integer(place).map_err(failure)?])];
+        statements.extend(bodies.into_iter().map(insert));
+        self.transaction(statements).map_err(failure)
+    }
+}
+
+fn failure(failure: Failure) -> OutboxFailure {
+    OutboxFailure(failure.to_string())
+}
