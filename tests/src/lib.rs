@@ -2,6 +2,7 @@
 //! the Ledger's file, and a reader of the exposition that trusts nothing.
 
 pub mod chaos;
+pub mod collector;
 pub mod consumer;
 pub mod exposition;
 pub mod grafana;

@@ -16,6 +16,8 @@ pub const DEFAULT_SERVICE_NAME: &str = "tributary";
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 /// A shorter interval than the Ledger's own alarms makes no sense.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// Rarer than once a day is as good as never.
+const MAX_INTERVAL: Duration = Duration::from_secs(86_400);
 /// The specification's default of `OTEL_EXPORTER_OTLP_TIMEOUT`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// An alarm may run for 15 minutes; nothing waits a minute for a collector.
@@ -110,8 +112,8 @@ impl OtlpConfig {
             })
             .unwrap_or(DEFAULT_TIMEOUT);
         let interval = read
-            .value("OTEL_METRIC_EXPORT_INTERVAL", "milliseconds, at least 1000", "60000", |text| {
-                millis(text, MIN_INTERVAL, Duration::MAX)
+            .value("OTEL_METRIC_EXPORT_INTERVAL", "milliseconds from 1000 to 86400000", "60000", |text| {
+                millis(text, MIN_INTERVAL, MAX_INTERVAL)
             })
             .unwrap_or(DEFAULT_INTERVAL);
         let temporality = read

@@ -19,6 +19,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(300);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// A part that was refused so often for what it holds is given up, and counted.
 pub const MAX_REFUSALS: u32 = 5;
+/// The longest that a run may take; what is left then comes with the next.
+pub const MAX_RUN: Duration = Duration::from_secs(300);
 /// The most requests of one run: what is left comes with the next.
 const MAX_REQUESTS: usize = 256;
 
@@ -225,20 +227,37 @@ pub fn encode(request: &ExportMetricsServiceRequest, protocol: Protocol) -> Resu
 pub struct Timetable {
     due_ms: u64,
     failures: u32,
-    is_running: bool,
+    /// Until then a run that was asked for may still begin.
+    asked_until_ms: u64,
+    running_since_ms: Option<u64>,
 }
 
 impl Timetable {
-    /// How long until the next run; `None` while one is running.
+    /// How long until the next run is to be asked for; `None` while one is running.
     pub fn next(&self, now_ms: u64) -> Option<Duration> {
-        (!self.is_running).then(|| Duration::from_millis(self.due_ms.saturating_sub(now_ms)))
+        let at_ms = self.due_ms.max(self.asked_until_ms);
+        (!self.is_running(now_ms)).then(|| Duration::from_millis(at_ms.saturating_sub(now_ms)))
+    }
+
+    /// A run was asked for. If it has not begun within `patience`, it is asked for again.
+    pub fn asked(&mut self, now_ms: u64, patience: Duration) {
+        self.asked_until_ms = now_ms.saturating_add(millis(patience));
     }
 
     /// A run begins, if one is due and none is running.
     pub fn begin(&mut self, now_ms: u64) -> bool {
-        let begins = !self.is_running && now_ms >= self.due_ms;
-        self.is_running |= begins;
+        let begins = !self.is_running(now_ms) && now_ms >= self.due_ms;
+        if begins {
+            self.running_since_ms = Some(now_ms);
+            self.asked_until_ms = 0;
+        }
         begins
+    }
+
+    /// A run that has not said that it ended long after it must have did not end but vanish.
+    fn is_running(&self, now_ms: u64) -> bool {
+        let limit_ms = millis(MAX_RUN.saturating_mul(2));
+        self.running_since_ms.is_some_and(|since| now_ms < since.saturating_add(limit_ms))
     }
 
     /// A run that began at `began_ms` ended. `random` is any 32 random bits.
@@ -246,7 +265,7 @@ impl Timetable {
     /// After success, and after a refusal, the next is due an interval after this one began. After a failure that may
     /// pass it is due sooner: exponential backoff, half of it at random, and not before the time that was asked for.
     pub fn ended(&mut self, end: End, began_ms: u64, now_ms: u64, interval: Duration, random: u32) {
-        self.is_running = false;
+        self.running_since_ms = None;
         let after_interval = began_ms.saturating_add(millis(interval)).max(now_ms);
         self.due_ms = match end {
             End::Done | End::Refused => {

@@ -1,5 +1,7 @@
 //! The OTLP collector, by the Worker's own fetch.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use js_sys::{Promise, Uint8Array};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -49,16 +51,20 @@ impl<'a> HttpCollector<'a> {
         let request = Request::new_with_init(&self.config.url, &init)?;
         let controller = AbortController::default();
         let signal = controller.signal();
-        let exchange = async {
-            let mut response = Fetch::Request(request).send_with_signal(&signal).await?;
-            let body = beginning(&mut response).await?;
-            Ok::<_, worker::Error>((response, body))
-        };
-        let Some(answer) = within(self.config.timeout, exchange).await else {
+        let began = now_ms();
+        let Some(answer) = within(self.config.timeout, Fetch::Request(request).send_with_signal(&signal)).await else {
             controller.abort();
             return Ok(Outcome::no_answer());
         };
-        let (response, body) = answer?;
+        let mut response = answer?;
+        let rest = self.config.timeout.saturating_sub(Duration::from_millis(now_ms().saturating_sub(began)));
+        // The status decides; a body that does not come changes nothing of what the collector has.
+        let body = within(rest, beginning(&mut response)).await.and_then(Result::ok);
+        if body.as_ref().is_none_or(|body| body.len() >= MAX_ANSWER_BYTES) {
+            // What is left of it is of no use, and holds a connection.
+            controller.abort();
+        }
+        let body = body.unwrap_or_default();
         let retry_after = response.headers().get("Retry-After")?;
         let protocol = self.config.protocol;
         Ok(Outcome::of_answer(response.status_code(), retry_after.as_deref(), &body, protocol, now_ms()))

@@ -190,6 +190,8 @@ impl Ledger {
         let alarm = schedule.alarm_after_change(version, now, self.config.publish_interval);
         self.schedule.set(schedule);
         if let Some(delay) = alarm {
+            // One alarm for both: it must not put off an export.
+            let delay = self.until_export(now).map_or(delay, |wait| wait.min(delay));
             self.state.storage().set_alarm(ScheduledTime::from(delay)).await?;
         }
         Ok(())

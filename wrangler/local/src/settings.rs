@@ -29,6 +29,9 @@ const CONSUMER_VARS: [&str; 8] = [
     "RESOLVER_ID",
 ];
 
+/// Those of them whose values are secrets: they often hold an API key.
+pub(crate) const CONSUMER_SECRETS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"];
+
 /// Everything that `make run` can be told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -46,6 +49,8 @@ pub struct Settings {
     pub producer_vars: BTreeMap<String, String>,
     /// Vars for the consumer.
     pub consumer_vars: BTreeMap<String, String>,
+    /// Secrets for the consumer.
+    pub consumer_secrets: BTreeMap<String, Secret>,
 }
 
 /// What is wrong with a setting.
@@ -103,6 +108,11 @@ impl Settings {
             let wanted = environment.iter().filter(|(name, value)| is_wanted(name) && !value.is_empty());
             wanted.map(|(name, value)| (name.clone(), value.clone())).collect()
         };
+        let consumer_secrets =
+            CONSUMER_SECRETS.iter().filter_map(|name| Some(((*name).to_owned(), Secret::new(get(name)?)))).collect();
+        let is_consumer_var = |name: &str| {
+            CONSUMER_VARS.contains(&name) || (name.starts_with("OTEL_") && !CONSUMER_SECRETS.contains(&name))
+        };
         Ok(Self {
             port: port("PORT", DEFAULT_PORT, 1)?,
             backend_port: port("BACKEND_PORT", 0, 0)?,
@@ -110,7 +120,8 @@ impl Settings {
             state,
             run_folder: get("RUN_FOLDER").map_or_else(|| PathBuf::from(".run"), PathBuf::from),
             producer_vars: vars(&|name| PRODUCER_VARS.contains(&name)),
-            consumer_vars: vars(&|name| CONSUMER_VARS.contains(&name) || name.starts_with("OTEL_")),
+            consumer_vars: vars(&is_consumer_var),
+            consumer_secrets,
         })
     }
 
@@ -131,6 +142,7 @@ impl Settings {
             state: self.state.clone(),
             producer_vars: self.producer_vars.clone(),
             consumer_vars: self.consumer_vars.clone(),
+            consumer_secrets: self.consumer_secrets.clone(),
             ..Options::new(repository, &self.run_folder)
         }
     }
@@ -179,10 +191,13 @@ mod tests {
             ("FLUSH_INTERVAL_MS", "0"),
             ("RESOLVER_ID", "r"),
             ("OTEL_SERVICE_NAME", "n"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=k"),
             ("CONFIDENCE_CLIENT_SECRET", "s"),
         ])
         .unwrap();
         assert_eq!(settings.producer_vars.keys().collect::<Vec<_>>(), ["FLUSH_INTERVAL_MS", "RESOLVER_ID"]);
         assert_eq!(settings.consumer_vars.keys().collect::<Vec<_>>(), ["OTEL_SERVICE_NAME", "RESOLVER_ID"]);
+        assert_eq!(settings.consumer_secrets.keys().collect::<Vec<_>>(), ["OTEL_EXPORTER_OTLP_HEADERS"]);
+        assert!(!format!("{settings:?}").contains("api-key"));
     }
 }

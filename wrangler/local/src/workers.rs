@@ -12,6 +12,7 @@ use sha2::Digest as _;
 use crate::process::{ProcessGroup, Program};
 use crate::random::hex;
 use crate::secrets::write_private;
+use crate::settings::CONSUMER_SECRETS;
 
 /// KV binding and key of the resolver state.
 const STATE_BINDING: &str = "CONFIDENCE_STATE_KV";
@@ -152,8 +153,10 @@ impl Plan {
             ],
             // Secrets reach the Workers by .dev.vars alone; a Cloudflare account is none of this installation's business.
             hidden: ["CONFIDENCE_CLIENT_SECRET", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_ENV"]
+                .into_iter()
+                .chain(CONSUMER_SECRETS)
                 .map(str::to_owned)
-                .to_vec(),
+                .collect(),
         }
     }
 

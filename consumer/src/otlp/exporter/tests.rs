@@ -211,6 +211,19 @@ fn failures_wait_longer_each_time_and_success_comes_back_to_the_interval() {
 }
 
 #[test]
+fn a_run_that_never_begins_or_vanishes_is_asked_for_again() {
+    let patience = Duration::from_secs(60);
+    let mut timetable = Timetable::default();
+    assert_eq!(timetable.next(NOW), Some(Duration::ZERO));
+    timetable.asked(NOW, patience);
+    assert_eq!(timetable.next(NOW), Some(patience), "asked for once, not with every alarm");
+    assert_eq!(timetable.next(NOW + 60_000), Some(Duration::ZERO));
+    assert!(timetable.begin(NOW + 10) && timetable.next(NOW + 60_000).is_none());
+    let long_after = NOW + 10 + 2 * u64::try_from(MAX_RUN.as_millis()).unwrap();
+    assert!(!timetable.begin(long_after - 1) && timetable.begin(long_after));
+}
+
+#[test]
 fn json_has_enums_as_integers_and_64_bits_as_text() {
     let request = totals(1).remove(0);
     let json: serde_json::Value = serde_json::from_slice(&encode(&request, Protocol::Json).unwrap()).unwrap();

@@ -19,16 +19,17 @@ use super::{Failure, Ledger, Statement, integer};
 use crate::{
     config::{LEDGER, LEDGER_NAME},
     ledger::book::Book,
+    limits::ALARM_WATCHDOG,
     otlp::{
         config::{OtlpConfig, Temporality},
-        exporter::{End, Outbox, OutboxFailure, Report, send_parts, send_totals},
+        exporter::{End, MAX_RUN, Outbox, OutboxFailure, Report, send_parts, send_totals},
         metrics,
         queue::{self, Exported, Part, next_window},
     },
     platform::{
         collector::HttpCollector,
         log,
-        runtime::{now_ms, random},
+        runtime::{now_ms, random, within},
     },
     self_metrics,
 };
@@ -37,18 +38,27 @@ use crate::{
 pub(crate) const EXPORT_PATH: &str = "/export";
 
 impl Ledger {
-    /// Begins an export if one is due, and sees to the alarm for the next.
+    /// How long until an export has to be asked for; `None` without an endpoint, and while one is running.
+    pub(super) fn until_export(&self, now: u64) -> Option<Duration> {
+        self.config.otlp.as_ref().and_then(|_| self.timetable.get().next(now))
+    }
+
+    /// Asks for an export if one is due, and sees to it that another alarm comes.
     pub(super) async fn export_when_due(&self, now: u64) -> Result<(), Failure> {
         if self.config.otlp.is_none() {
             return Ok(());
         }
-        let Some(wait) = self.timetable.get().next(now) else {
-            // One is running; it sees to the alarm when it ends.
-            return Ok(());
-        };
-        if wait > Duration::ZERO {
+        if let Some(wait) = self.until_export(now).filter(|wait| *wait > Duration::ZERO) {
             return self.arm(now, wait).await;
         }
+        // The export sets the next alarm when it ends. This one comes where it never does.
+        self.arm(now, ALARM_WATCHDOG).await?;
+        let mut timetable = self.timetable.get();
+        if timetable.next(now).is_none() {
+            return Ok(());
+        }
+        timetable.asked(now, ALARM_WATCHDOG);
+        self.timetable.set(timetable);
         let stub = self.env.durable_object(LEDGER)?.get_by_name(LEDGER_NAME)?;
         let mut init = RequestInit::new();
         init.with_method(Method::Post);
@@ -81,7 +91,10 @@ impl Ledger {
         if !is_begun {
             return Ok(Vec::new());
         }
-        let result = self.run(config, began).await;
+        let result = within(MAX_RUN, self.run(config, began)).await.unwrap_or_else(|| {
+            // What was taken meanwhile is known where it matters: parts that were taken are gone.
+            Ok(Report { end: End::Unavailable { after: None }, ..Report::default() })
+        });
         let now = now_ms();
         let end = result.as_ref().map_or(End::Unavailable { after: None }, |report| report.end);
         let mut timetable = self.timetable.get();
@@ -90,7 +103,8 @@ impl Ledger {
         let wait = timetable.next(now).unwrap_or(config.interval);
         self.arm(now, wait).await?;
         let report = result?;
-        if report.end != End::Done || report.rejected > 0 || report.dropped > 0 || !report.message.is_empty() {
+        let is_whole = report.end == End::Done && report.rejected == 0 && report.dropped == 0;
+        if !is_whole || !report.message.is_empty() {
             log::warn(
                 "otlp",
                 &serde_json::json!({
@@ -100,6 +114,10 @@ impl Ledger {
             );
         }
         self.note_export(&report, Duration::from_millis(now.saturating_sub(began)), now)?;
+        if !is_whole {
+            // What went well is published with the next alarm; what did not shows at once.
+            self.schedule_publication().await?;
+        }
         Ok(Vec::new())
     }
 
