@@ -2,8 +2,8 @@
 # Sets up what the build and the local installation need, and nothing twice:
 #
 #   the pinned Rust toolchain with its wasm32 target; worker-build, wasm-bindgen and protox (a protoc in Rust, which
-#   carries the well-known types) in a folder per user, TRIBUTARY_TOOLS; the npm tools in wrangler/node_modules; the
-#   reference parsers of the text formats for the tests.
+#   carries the well-known types) in a folder per user, TRIBUTARY_TOOLS; the npm tools in wrangler/node_modules; for
+#   the tests the reference parsers of the text formats, the official message types of OTLP, and a collector.
 #
 # It ends by writing .run/tools.env: the variables with which cargo and worker-build find these tools. The Makefile
 # reads it; a shell can too: `. .run/tools.env`.
@@ -18,6 +18,9 @@ env_file=$repository/.run/tools.env
 worker_build_version=0.8.7
 protox_version=0.10.0
 prometheus_client_version=0.26.0
+opentelemetry_proto_version=1.45.2
+protobuf_version=7.36.2
+rotel_version=0.0.1a15
 # worker-build needs the wasm-bindgen command in exactly the version of the library.
 wasm_bindgen_version=$(sed -n '/^name = "wasm-bindgen"$/{n;s/^version = "\(.*\)"$/\1/p;}' Cargo.lock)
 toolchain=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
@@ -117,14 +120,25 @@ node=$bin/node
 
 # --- From PyPI, for the conformance checks ---------------------------------------------------------------------------
 
-# The reference parsers of both text formats. Nothing that runs needs them: without pip those checks are skipped, loudly.
-python_packages=$tools/prometheus_client-$prometheus_client_version
-if [ ! -d "$python_packages/prometheus_client" ]; then
-    say "installing prometheus_client $prometheus_client_version"
+# Nothing that runs needs these: without pip those checks are skipped, loudly.
+python_package() { # python_package <folder below the tools> <what it then holds> <package==version …>
+    local folder=$tools/$1 holds=$2
+    shift 2
+    [ -e "$folder/$holds" ] && return
+    say "installing $*"
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps \
-        --target "$python_packages" "prometheus_client==$prometheus_client_version" \
-        || say "without it the reference parsers are skipped in make test; get pip with:  sudo apt-get install -y python3-pip"
-fi
+        --target "$folder" "$@" \
+        || say "without it its checks are skipped in make test; get pip with:  sudo apt-get install -y python3-pip"
+}
+# The reference parsers of both text formats.
+prometheus_client=prometheus_client-$prometheus_client_version
+python_package "$prometheus_client" prometheus_client "prometheus_client==$prometheus_client_version"
+# The official message types of OTLP.
+opentelemetry_proto=opentelemetry_proto-$opentelemetry_proto_version
+python_package "$opentelemetry_proto" opentelemetry/proto \
+    "opentelemetry-proto==$opentelemetry_proto_version" "protobuf==$protobuf_version"
+# A collector; its wheel holds the program.
+python_package "rotel-$rotel_version" rotel/rotel-agent "rotel==$rotel_version"
 
 # --- Where they are -------------------------------------------------------------------------------------------------
 
@@ -139,7 +153,8 @@ new=$env_file.$$
     echo "export ESBUILD_BIN=$(quoted "$bin/esbuild")"
     echo "export WASM_OPT_BIN=$(quoted "$bin/wasm-opt")"
     echo "export RUSTUP_TOOLCHAIN=$(quoted "$toolchain")"
-    echo "export PYTHONPATH=$(quoted "$python_packages")"
+    echo "export PYTHONPATH=$(quoted "$tools/$prometheus_client:$tools/$opentelemetry_proto")"
+    echo "export ROTEL_AGENT=$(quoted "$tools/rotel-$rotel_version/rotel/rotel-agent")"
     # node 22 first; cargo where rustup put it.
     echo "export PATH=$(quoted "$bin"):$(quoted "$(dirname "$(command -v rustup)")"):\"\$PATH\""
 } >"$new"

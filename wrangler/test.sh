@@ -33,6 +33,10 @@ fi
 # Cargo hides what a test that passed says, so what was skipped is asked here again.
 python3 -c 'import prometheus_client' 2>/dev/null \
     || echo "SKIPPED: the reference parsers of the text formats; get pip with:  sudo apt-get install -y python3-pip"
+python3 -c 'import opentelemetry.proto.collector.metrics.v1.metrics_service_pb2' 2>/dev/null \
+    || echo "SKIPPED: the official OTLP message types; get pip with:  sudo apt-get install -y python3-pip"
+[ -x "${ROTEL_AGENT:-}" ] \
+    || echo "SKIPPED: a real OTLP collector takes the push; get pip with:  sudo apt-get install -y python3-pip"
 [ -f ../shared/data/resolver_state_sample.pb ] \
     || echo "SKIPPED: the check on a real resolver state, which is not part of this repository"
 grep -hE '^test .* \.\.\. FAILED$' "$log" | sort -u

@@ -51,6 +51,11 @@ impl Exposition {
         self.series(name).map(|(_, value)| value).sum()
     }
 
+    /// All samples, by series.
+    pub fn all(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(series, value)| (series.as_str(), *value))
+    }
+
     /// All series of one name.
     pub fn series(&self, name: &str) -> impl Iterator<Item = (&str, f64)> {
         self.0

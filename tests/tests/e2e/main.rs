@@ -10,6 +10,10 @@
 //! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
 //! | `scrape` | `/metrics` as an HTTP resource: formats, codings, conditions, options, freshness |
 //! | `ledger` | its database as an older version left it, and as time leaves it |
+//! | `otlp` | a collector is sent what `/metrics` says, with its credentials, across a restart |
+//! | `otlp_faults` | the push tries again what may pass and nothing else, and holds up nobody |
+//! | `otlp_delta` | deltas reach a collector once, in windows without hole and overlap |
+//! | `otlp_peers` | the official message types and a real collector read what we push |
 //! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
 //! | `dashboards` | the dashboard, the alerts and the scrape examples work on a real run, in a real Prometheus |
 //! | `status_page` | a real Chromium logs in and sees what /metrics says |
@@ -25,6 +29,10 @@ mod dashboards;
 mod dead_letters;
 mod http;
 mod ledger;
+mod otlp;
+mod otlp_delta;
+mod otlp_faults;
+mod otlp_peers;
 mod parsers;
 mod pipeline;
 mod prometheus;
