@@ -38,6 +38,9 @@ pub const LAST_SUCCESS: FamilyDescriptor = FamilyDescriptor::from_static(
     MetricKind::Gauge,
 );
 
+/// All families of the push.
+pub static ALL: [&FamilyDescriptor; 5] = [&REQUESTS, &POINTS, &SENT_BYTES, &DURATION, &LAST_SUCCESS];
+
 const DURATION_BOUNDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// A run ended.

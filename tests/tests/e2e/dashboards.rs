@@ -12,6 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 use tributary_tests::{
+    collector::Collector,
     grafana::{Dashboard, fenced, substitute},
     http::Client,
     installation::{Installation, repository},
@@ -201,7 +202,12 @@ fn every_panel_and_every_rule_says_something_of_a_real_run() {
     if !is_installed("prometheus") {
         return;
     }
-    let installation = Installation::start(|_| {}).unwrap();
+    let collector = Collector::start().unwrap();
+    let installation = Installation::start(|options| {
+        options.consumer_vars.insert("OTEL_EXPORTER_OTLP_ENDPOINT".into(), collector.url().into());
+        options.consumer_vars.insert("OTEL_METRIC_EXPORT_INTERVAL".into(), "1000".into());
+    })
+    .unwrap();
     let running = &installation.running;
     let target = running.base_url().strip_prefix("http://").unwrap();
     let token = running.metrics_token().reveal();

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, fs};
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::{KeyValue, any_value},
-    metrics::v1::{AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint, metric::Data, number_data_point},
+    metrics::v1::{
+        AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint, metric::Data, number_data_point,
+    },
 };
 use tempfile::TempDir;
 use tributary_local::{backend::Backend, secrets::Secret};
@@ -46,7 +48,7 @@ pub(crate) fn expect_accepted(collector: &Collector, count: usize) -> Vec<Receiv
 }
 
 /// A series as [`Exposition`] writes it, with `le` as a plain number.
-type Samples = BTreeMap<String, f64>;
+pub(crate) type Samples = BTreeMap<String, f64>;
 
 fn key(name: &str, attributes: &[KeyValue], le: Option<f64>) -> String {
     let mut labels: BTreeMap<String, String> = attributes
@@ -141,7 +143,7 @@ pub(crate) fn add(samples: &mut Samples, request: &ExportMetricsServiceRequest) 
 }
 
 /// The same of `/metrics`.
-fn exposed(exposition: &Exposition) -> Samples {
+pub(crate) fn exposed(exposition: &Exposition) -> Samples {
     exposition
         .all()
         .map(|(series, value)| {
@@ -287,7 +289,8 @@ fn what_was_resolved_is_what_the_collector_has_and_credentials_are_in_no_log() {
         assert_eq!(received.header("x-scope"), "a b");
         for resource in received.request().unwrap().resource_metrics {
             let attributes = resource.resource.unwrap().attributes;
-            let found: Vec<_> = attributes.iter().map(|attribute| key("", std::slice::from_ref(attribute), None)).collect();
+            let found: Vec<_> =
+                attributes.iter().map(|attribute| key("", std::slice::from_ref(attribute), None)).collect();
             for expected in ["service.name=\"checkout\"", "team=\"a b\"", "deployment.environment.name=\"test\""] {
                 assert!(found.contains(&format!("{{{expected}}}")), "{found:?}");
             }

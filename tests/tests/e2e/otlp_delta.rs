@@ -122,8 +122,11 @@ fn a_window_that_is_too_large_arrives_in_parts_and_once() {
     assert!(received.iter().any(|received| !received.is_accepted));
     consumer.deliver(&[delivery(1, 2, 100)]).unwrap();
     let received = expect_sum(&collector, 111.0);
-    let mut windows: Vec<_> =
-        received.iter().filter(|received| received.is_accepted && !times(&received.request().unwrap()).is_empty()).map(window).collect();
+    let mut windows: Vec<_> = received
+        .iter()
+        .filter(|received| received.is_accepted && !times(&received.request().unwrap()).is_empty())
+        .map(window)
+        .collect();
     windows.dedup();
     assert!(windows.windows(2).all(|pair| pair[0].1 == pair[1].0), "{windows:?}");
     assert_eq!(consumer.metrics().unwrap().sum("tributary_otlp_points_total") > 0.0, true);

@@ -32,7 +32,8 @@ fn gap(received: &[Received], after: usize) -> Duration {
 
 /// `Date` of HTTP (RFC 9110), by Python.
 fn http_date(from_now_secs: i64) -> String {
-    let script = format!("import email.utils, time; print(email.utils.formatdate(time.time() + {from_now_secs}, usegmt=True))");
+    let script =
+        format!("import email.utils, time; print(email.utils.formatdate(time.time() + {from_now_secs}, usegmt=True))");
     let output = std::process::Command::new("python3").args(["-c", &script]).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -53,7 +54,8 @@ fn what_may_pass_is_tried_again_before_the_next_interval_and_not_before_the_coll
         (Answer::Hang, Duration::from_millis(900)),
     ];
     // A failure, then success, so that each failure is the first.
-    let mut script = faults.clone().into_iter().flat_map(|(fault, _)| [fault, Answer::status(200)]).collect::<Vec<_>>().into_iter();
+    let mut script =
+        faults.clone().into_iter().flat_map(|(fault, _)| [fault, Answer::status(200)]).collect::<Vec<_>>().into_iter();
     collector.answer(move |_| match script.next() {
         // Its own time counts from when it is given.
         Some(Answer::Status(429, ..)) => Answer::retry_after(429, &http_date(3)),
@@ -168,7 +170,9 @@ fn a_collector_that_hangs_holds_up_neither_deltas_nor_metrics() {
     let vars = [("OTEL_EXPORTER_OTLP_TIMEOUT", "45000"), ("METRICS_SOURCE", "kv")];
     let consumer = start(&folder, &backend, &collector, &vars);
     consumer.deliver(&[delivery(1, 1, 1)]).unwrap();
-    eventually(LIMIT, "the request that hangs", || if collector.received().is_empty() { Err("none".into()) } else { Ok(()) });
+    eventually(LIMIT, "the request that hangs", || {
+        if collector.received().is_empty() { Err("none".into()) } else { Ok(()) }
+    });
     let hung = SystemTime::now();
     for sequence in 2..6 {
         let began = Instant::now();
