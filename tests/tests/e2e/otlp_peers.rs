@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Gives the bodies that were accepted to the validator; `None` where Python has no message types.
-fn validate(temporality: &str, received: &[Received]) -> Option<serde_json::Value> {
+fn validate(temporality: &str, received: &[Received]) -> Option<Result<serde_json::Value, String>> {
     let has = "import opentelemetry.proto.collector.metrics.v1.metrics_service_pb2";
     let check = Command::new("python3").args(["-c", has]).stderr(Stdio::null()).status();
     if !check.is_ok_and(|status| status.success()) {
@@ -40,8 +40,8 @@ fn validate(temporality: &str, received: &[Received]) -> Option<serde_json::Valu
         .arg(folder.path())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(serde_json::from_slice(&output.stdout).unwrap())
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Some(if output.status.success() { Ok(serde_json::from_slice(&output.stdout).unwrap()) } else { Err(said) })
 }
 
 #[test]
@@ -66,11 +66,66 @@ fn the_official_message_types_find_every_rule_of_the_specification_kept() {
         // What it says is what has been resolved, once the last window is there.
         let found = eventually(LIMIT, "the sum of the validator", || {
             let Some(found) = validate(temporality, &collector.received()) else { return Ok(None) };
+            let found = found.unwrap_or_else(|broken| panic!("{broken}"));
             let is_all = found["sums"]["confidence_resolves"] == 33;
             if is_all { Ok(Some(found)) } else { Err(found.to_string()) }
         });
         let Some(found) = found else { return };
         assert!(found["requests"].as_u64() >= Some(6) && found["points"].as_u64() > Some(100), "{found}");
+    }
+}
+
+/// A body with a counter and a histogram over the window from `start` to `end`.
+fn body(start: u64, end: u64, bounds: &[f64], count: u64) -> serde_json::Value {
+    let times = |mut point: serde_json::Value| {
+        point["startTimeUnixNano"] = start.to_string().into();
+        point["timeUnixNano"] = end.to_string().into();
+        point
+    };
+    let attribute = |key| serde_json::json!({"key": key, "value": {"stringValue": "x"}});
+    let counter = times(serde_json::json!({"asInt": "7"}));
+    let mut histogram = times(serde_json::json!({"explicitBounds": bounds, "bucketCounts": ["1", "2", "0"]}));
+    histogram["count"] = count.to_string().into();
+    serde_json::json!({"resourceMetrics": [{
+        "resource": {"attributes": [attribute("service.name"), attribute("service.instance.id")]},
+        "scopeMetrics": [{"scope": {"name": "s", "version": "1"}, "metrics": [
+            {"name": "c", "description": "C.",
+             "sum": {"aggregationTemporality": 1, "isMonotonic": true, "dataPoints": [counter]}},
+            {"name": "h", "description": "H.", "histogram": {"aggregationTemporality": 1, "dataPoints": [histogram]}},
+        ]}],
+    }]})
+}
+
+#[test]
+fn the_validator_refuses_what_breaks_a_rule() {
+    let send = |bodies: &[String]| {
+        let receive = |body: &String| Received {
+            at: std::time::SystemTime::now(),
+            path: String::new(),
+            headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+            body: body.clone().into_bytes(),
+            is_accepted: true,
+        };
+        validate("delta", &bodies.iter().map(receive).collect::<Vec<_>>())
+    };
+    let good = body(1, 2, &[1.0, 2.0], 3).to_string();
+    let next = |start, end| body(start, end, &[1.0, 2.0], 3).to_string();
+    let Some(sound) = send(&[good.clone(), next(2, 5)]) else { return };
+    assert_eq!(sound.unwrap()["sums"]["c"], 14);
+    for (why, bodies) in [
+        ("a hole between windows", vec![good.clone(), next(3, 5)]),
+        ("windows that overlap", vec![next(1, 4), next(3, 5)]),
+        ("the same window twice", vec![good.clone(), next(2, 3), next(2, 3), next(1, 2)]),
+        ("bounds that stand still", vec![body(1, 2, &[1.0, 1.0], 3).to_string()]),
+        ("a bound too many", vec![body(1, 2, &[1.0, 2.0, 3.0], 3).to_string()]),
+        ("a count that is not the sum", vec![body(1, 2, &[1.0, 2.0], 4).to_string()]),
+        ("64 bits as a number", vec![good.replace("\"7\"", "7")]),
+        ("an enum by name", vec![good.replace("Temporality\":1", "Temporality\":\"AGGREGATION_TEMPORALITY_DELTA\"")]),
+        ("totals among deltas", vec![good.replace("Temporality\":1", "Temporality\":2")]),
+        ("a sum that may fall", vec![good.replace("\"isMonotonic\":true", "\"isMonotonic\":false")]),
+        ("a resource without an instance", vec![good.replace("service.instance.id", "instance")]),
+    ] {
+        assert!(send(&bodies).unwrap().is_err(), "{why} passes");
     }
 }
 
