@@ -15,6 +15,7 @@
 //! `platform::object` is the Durable Object that wires them to SQLite, alarm and KV.
 
 pub mod account;
+pub mod alarm;
 pub mod book;
 pub mod commit;
 pub mod dead_letters;

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     config::{Config, METRICS_KV, OPENMETRICS_KEY, SNAPSHOT_KEY},
     ledger::{
+        alarm::Armed,
         book::{Book, ForgetReason},
         commit::{Commit, Decision, StreamRow, decide},
         floor::StreamBounds,
@@ -81,6 +82,7 @@ pub struct Ledger {
     loaded: RefCell<Option<Book>>,
     schedule: Cell<Schedule>,
     timetable: Cell<Timetable>,
+    armed: Cell<Armed>,
     /// When streams past the horizon were last looked for and none was left.
     forgot_ms: Cell<u64>,
 }
@@ -95,6 +97,7 @@ impl DurableObject for Ledger {
             loaded: RefCell::new(None),
             schedule: Cell::new(Schedule::default()),
             timetable: Cell::new(Timetable::default()),
+            armed: Cell::new(Armed::default()),
             forgot_ms: Cell::new(0),
         }
     }
@@ -129,7 +132,7 @@ impl DurableObject for Ledger {
         schedule.alarm_came(now, ALARM_WATCHDOG);
         self.schedule.set(schedule);
         // First of all: an alarm that fails too often is dropped, one that set its successor never is.
-        self.state.storage().set_alarm(ScheduledTime::from(ALARM_WATCHDOG)).await?;
+        self.set_alarm(now, ALARM_WATCHDOG).await?;
         match self.publish(now).await {
             Ok(()) => self.forget_and_go_on(now).await?,
             Err(failure) => log::error("publish", &serde_json::json!({"why": failure.to_string()})),
@@ -183,6 +186,12 @@ impl Ledger {
         })
     }
 
+    /// Sets the alarm, in the place of the one that is set.
+    async fn set_alarm(&self, now: u64, wait: Duration) -> worker::Result<()> {
+        self.armed.set(Armed::after(now, wait));
+        self.state.storage().set_alarm(ScheduledTime::from(wait)).await
+    }
+
     async fn schedule_publication(&self) -> Result<(), Failure> {
         let now = now_ms();
         let version = self.version()?;
@@ -192,7 +201,7 @@ impl Ledger {
         if let Some(delay) = alarm {
             // One alarm for both: it must not put off an export.
             let delay = self.until_export(now).map_or(delay, |wait| wait.min(delay));
-            self.state.storage().set_alarm(ScheduledTime::from(delay)).await?;
+            self.set_alarm(now, delay).await?;
         }
         Ok(())
     }
@@ -210,6 +219,7 @@ impl Ledger {
         if !schedule.is_due(version) {
             schedule.disarmed();
             self.schedule.set(schedule);
+            self.armed.set(Armed::default());
             return self.state.storage().delete_alarm().await.map_err(Failure::from);
         }
         schedule.started(now);
@@ -254,7 +264,7 @@ impl Ledger {
                 let mut schedule = self.schedule.get();
                 schedule.alarm_wanted(now, FORGET_PAUSE);
                 self.schedule.set(schedule);
-                self.state.storage().set_alarm(ScheduledTime::from(FORGET_PAUSE)).await?;
+                self.set_alarm(now, FORGET_PAUSE).await?;
             }
             Err(failure) => log::error("forget", &serde_json::json!({"why": failure.to_string()})),
         }

@@ -13,7 +13,7 @@ use tributary_telemetry::{
         resource_metrics,
     },
 };
-use worker::{Method, Request, RequestInit, ScheduledTime, SqlStorageValue};
+use worker::{Method, Request, RequestInit, SqlStorageValue};
 
 use super::{Failure, Ledger, Statement, integer};
 use crate::{
@@ -71,12 +71,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Sets the alarm, unless one is set that comes sooner.
+    /// Sets the alarm, unless one is set that comes sooner. Nothing happens between the look and the setting: the end of
+    /// an export and an alarm come here at the same time.
     async fn arm(&self, now: u64, wait: Duration) -> Result<(), Failure> {
-        let at = i64::try_from(now.saturating_add(super::millis(wait))).unwrap_or(i64::MAX);
-        let storage = self.state.storage();
-        if storage.get_alarm().await?.is_none_or(|armed| armed > at) {
-            storage.set_alarm(ScheduledTime::from(wait)).await?;
+        if !self.armed.get().comes_within(now, wait, ALARM_WATCHDOG) {
+            self.set_alarm(now, wait).await?;
         }
         Ok(())
     }
