@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use crate::{
     dimensions::Dimensions,
     limits::{DEFAULT_DIMENSIONS_BUDGET, DEFAULT_PUBLISH_INTERVAL, MAX_SOURCES, MIN_PUBLISH_INTERVAL},
-    scrape::options::{self, Selection},
     otlp::config::OtlpConfig,
+    scrape::options::{self, Selection},
 };
 
 /// KV namespace of the published metrics.

@@ -35,8 +35,8 @@ use crate::{
         storage::{self, StorageError, StoredState, StoredStream, StoredTally},
     },
     limits::{ALARM_WATCHDOG, FORGET_INTERVAL, FORGET_PAUSE, HORIZON, MAX_COMMIT_BYTES, MAX_FORGOTTEN_AT_ONCE},
-    scrape::options::View,
     otlp::exporter::Timetable,
+    scrape::options::View,
     self_metrics,
 };
 
