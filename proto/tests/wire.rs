@@ -296,3 +296,12 @@ fn two_encoded_requests_concatenated_hold_the_assignments_of_both() {
     assert_eq!(both.flag_assigned.len(), 2);
     assert_eq!(both.flag_resolve_info.len(), 2);
 }
+
+#[test]
+fn json_numbers_are_read_as_the_nearest_double() {
+    let text = "0.12792139492139405522476";
+    let json = format!(r#"{{"telemetryData":{{"resolveLatency":{{"lnRatio":{text}}}}}}}"#);
+    let read = tributary_proto::envelope::decode_legacy(&json).unwrap();
+    let ln_ratio = read.telemetry_data.unwrap().resolve_latency.unwrap().ln_ratio;
+    assert_eq!(ln_ratio.to_bits(), text.parse::<f64>().unwrap().to_bits());
+}
