@@ -155,9 +155,11 @@ pub(crate) fn exposed(exposition: &Exposition) -> Samples {
         .collect()
 }
 
-/// What an export cannot know of itself, and what counts the publications that go on beside it.
+/// What an export cannot know of itself, what counts the publications that go on beside it, and when which copy was made.
 fn is_compared(series: &str) -> bool {
-    !series.starts_with("tributary_otlp_") && !series.starts_with("tributary_kv_")
+    let differ =
+        ["tributary_otlp_", "tributary_kv_", "tributary_published_timestamp_seconds", "tributary_metrics_age_seconds"];
+    !differ.iter().any(|name| series.starts_with(name))
 }
 
 /// What differs, less what cannot agree.
