@@ -53,7 +53,8 @@ const MARK: &str = "REFERENCE=";
 #[ignore = "started by the other tests of this file"]
 fn prints_what_the_reference_sends() {
     let recorder = Arc::new(Recorder::default());
-    let exporter = MetricExporter::builder().with_http().with_http_client(Shared(Arc::clone(&recorder))).build().unwrap();
+    let exporter =
+        MetricExporter::builder().with_http().with_http_client(Shared(Arc::clone(&recorder))).build().unwrap();
     futures::executor::block_on(exporter.export(&ResourceMetrics::default())).unwrap();
     let (url, mut headers) = recorder.0.lock().unwrap().take().unwrap();
     // Its own name is its own.

@@ -74,7 +74,7 @@ impl Ledger {
     /// Sets the alarm, unless one is set that comes sooner. Nothing happens between the look and the setting: the end of
     /// an export and an alarm come here at the same time.
     async fn arm(&self, now: u64, wait: Duration) -> Result<(), Failure> {
-        if !self.armed.get().comes_within(now, wait, ALARM_WATCHDOG) {
+        if let Some(wait) = self.armed.get().wanted(now, wait) {
             self.set_alarm(now, wait).await?;
         }
         Ok(())
