@@ -61,7 +61,7 @@ use cloud::Cloud;
 use edge::{Broker, Clock, Edge};
 use folder::Folder;
 use server::{Outcome, Servers};
-use state::{Account, State};
+use state::{Account, Ports, State};
 
 use crate::installation::repository;
 
@@ -71,9 +71,9 @@ const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 /// How to start.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Port of API and control on 127.0.0.1; 0: any.
+    /// Port of API and control on 127.0.0.1; 0: that of the last time in this folder, or any.
     pub port: u16,
-    /// Port of the Workers on 127.0.0.1; 0: any.
+    /// Port of the Workers on 127.0.0.1; 0 as above.
     pub workers_port: u16,
     /// Accounts that the token sees.
     pub accounts: usize,
@@ -157,14 +157,17 @@ impl FakeCloudflare {
         let temporary = if options.folder.is_none() { Some(TempDir::new()?) } else { None };
         let path = options.folder.as_deref().or_else(|| temporary.as_ref().map(TempDir::path));
         let folder = Folder::open(path.ok_or_else(|| io::Error::other("no folder"))?)?;
-        let state = match folder.load()? {
+        let mut state = match folder.load()? {
             Some(state) => state,
             None => new_state(options.accounts)?,
         };
         let servers = Servers::start()?;
-        let confidence = Confidence::start(&servers, &state.client_secret)?;
+        let mut ports = state.ports;
+        let confidence = Confidence::start(&servers, &state.client_secret, &mut ports)?;
+        state.ports = ports;
         let cloud = Arc::new(Cloud::new(folder, runtime()?, state, options.limits_kv_writes));
-        let edge = if options.runs_workers { Some(start_edge(&servers, &cloud, options.workers_port)?) } else { None };
+        let workers_port = if options.workers_port == 0 { Ports::again(ports.workers) } else { options.workers_port };
+        let edge = if options.runs_workers { Some(start_edge(&servers, &cloud, workers_port)?) } else { None };
         let broker = edge.clone().map(|edge| Broker::start(Arc::clone(&cloud), edge)).transpose()?;
         let clock = edge.clone().map(|edge| Clock::start(Arc::clone(&cloud), edge)).transpose()?;
         let parts = Arc::new(Parts { cloud: Arc::clone(&cloud), confidence, edge });
@@ -178,7 +181,13 @@ impl FakeCloudflare {
                 Outcome::Answer(Response::text(404, "the API is below /client/v4, the control below /__control\n"))
             }
         };
-        let address = servers.listen(options.port, Arc::new(handler))?;
+        let port = if options.port == 0 { Ports::again(ports.api) } else { options.port };
+        let address = servers.listen(port, Arc::new(handler))?;
+        {
+            let mut state = cloud.change();
+            state.ports.api = address.port();
+            state.ports.workers = parts.edge.as_ref().map_or(0, |edge| edge.port());
+        }
         let is_over = Arc::<AtomicBool>::default();
         let stop = Arc::clone(&is_over);
         let saver = std::thread::spawn(move || {
@@ -390,6 +399,7 @@ fn start_edge(servers: &Servers, cloud: &Arc<Cloud>, port: u16) -> io::Result<Ar
 fn new_state(accounts: usize) -> io::Result<State> {
     let secret = |length: fn() -> Result<[u8; 20], random::RandomError>| length().map(|bytes| random::hex(&bytes));
     Ok(State {
+        ports: Ports::default(),
         token: secret(random::bytes).map_err(io::Error::other)?,
         client_secret: random::hex(&random::bytes::<16>().map_err(io::Error::other)?),
         accounts: (1..=accounts).map(Account::new).collect(),

@@ -7,7 +7,7 @@ use tributary_tests::cloudflare::FakeCloudflare;
 use tributary_tests::http::{Client, Reply};
 use tributary_tests::wait::eventually;
 
-use crate::support::{result, running, upload};
+use crate::support::{deploy, result, running};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -22,14 +22,6 @@ fn json_of(cloud: &FakeCloudflare, script: &str, path: &str) -> Value {
     let reply = get(cloud, script, path);
     assert_eq!(reply.status, 200, "{script} {path}: {}", reply.body);
     reply.json()
-}
-
-fn deploy(cloud: &FakeCloudflare, script: &str, metadata: Value, source: &str) {
-    let mut full = json!({ "main_module": "index.js", "compatibility_date": "2026-10-01" });
-    full.as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
-    let reply = upload(cloud, "PUT", &format!("/workers/scripts/{script}"), &full, source);
-    assert_eq!(reply.status, 200, "{}", reply.body);
-    result(cloud, "POST", &format!("/workers/scripts/{script}/subdomain"), &json!({ "enabled": true }));
 }
 
 fn namespace(cloud: &FakeCloudflare, title: &str) -> String {
@@ -266,14 +258,20 @@ fn cron_triggers_fire() {
 fn everything_is_there_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let options = tributary_tests::cloudflare::Options { folder: Some(folder.path().into()), ..Default::default() };
-    let token = {
+    let addresses = |cloud: &FakeCloudflare| {
+        let confidence = cloud.confidence();
+        [cloud.api_url(), cloud.workers_origin(), confidence.cdn_url().to_owned(), confidence.backend().url()]
+    };
+    let (token, before) = {
         let cloud = FakeCloudflare::start(options.clone()).unwrap();
         let bindings = json!([{ "name": "COUNTER", "type": "durable_object_namespace", "class_name": "Counter" }]);
         let migrations = json!({ "new_tag": "v1", "new_sqlite_classes": ["Counter"] });
         deploy(&cloud, "counter", json!({ "bindings": bindings, "migrations": migrations }), COUNTER);
         assert_eq!(json_of(&cloud, "counter", "/"), 1);
-        cloud.token()
+        (cloud.token(), addresses(&cloud))
     };
     let cloud = FakeCloudflare::start(options).unwrap();
     assert_eq!((cloud.token(), json_of(&cloud, "counter", "/")), (token, json!(2)));
+    // Also where it was: what was deployed may know these addresses.
+    assert_eq!(addresses(&cloud), before);
 }

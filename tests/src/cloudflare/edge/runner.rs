@@ -73,6 +73,11 @@ impl Edge {
         format!("http://{}", self.shared.address)
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.shared.address.port()
+    }
+
     /// What the runtime and the Workers print goes there.
     pub(crate) fn log(&self) -> PathBuf {
         self.shared.log()
