@@ -81,14 +81,25 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// Whether the Workers run. Without it uploads are still loaded once, to see what they export.
     pub runs_workers: bool,
+    /// How long after a Worker's last answer a change takes over: so long it can go on behind the answer (`waitUntil`).
+    /// The real one lets it go on for 30 s, beside the new version.
+    pub linger: Duration,
     /// Whether KV refuses a second write of a key within a second, as the real one does.
     pub limits_kv_writes: bool,
 }
 
 impl Default for Options {
-    /// One account whose Workers run, in a folder of its own.
+    /// One account whose Workers run, in a folder of its own; what changes takes over at once.
     fn default() -> Self {
-        Self { port: 0, workers_port: 0, accounts: 1, folder: None, runs_workers: true, limits_kv_writes: false }
+        Self {
+            port: 0,
+            workers_port: 0,
+            accounts: 1,
+            folder: None,
+            runs_workers: true,
+            linger: Duration::ZERO,
+            limits_kv_writes: false,
+        }
     }
 }
 
@@ -167,7 +178,8 @@ impl FakeCloudflare {
         state.ports = ports;
         let cloud = Arc::new(Cloud::new(folder, runtime()?, state, options.limits_kv_writes));
         let workers_port = if options.workers_port == 0 { Ports::again(ports.workers) } else { options.workers_port };
-        let edge = if options.runs_workers { Some(start_edge(&servers, &cloud, workers_port)?) } else { None };
+        let edge =
+            if options.runs_workers { Some(start_edge(&servers, &cloud, workers_port, options.linger)?) } else { None };
         let broker = edge.clone().map(|edge| Broker::start(Arc::clone(&cloud), edge)).transpose()?;
         let clock = edge.clone().map(|edge| Clock::start(Arc::clone(&cloud), edge)).transpose()?;
         let parts = Arc::new(Parts { cloud: Arc::clone(&cloud), confidence, edge });
@@ -388,12 +400,12 @@ impl Drop for FakeCloudflare {
 }
 
 /// The edge, and the server behind the bindings of its Workers.
-fn start_edge(servers: &Servers, cloud: &Arc<Cloud>, port: u16) -> io::Result<Arc<Edge>> {
+fn start_edge(servers: &Servers, cloud: &Arc<Cloud>, port: u16, linger: Duration) -> io::Result<Arc<Edge>> {
     let (backing, key) = (Arc::clone(cloud), edge::new_key());
     let known = key.clone();
     let handler = move |call: &Call, _| Outcome::Answer(edge::handle(&backing, &known, call));
     let backend = servers.listen(0, Arc::new(handler))?;
-    Ok(Arc::new(Edge::start(Arc::clone(cloud), backend, key, port)?))
+    Ok(Arc::new(Edge::start(Arc::clone(cloud), backend, key, port, linger)?))
 }
 
 fn new_state(accounts: usize) -> io::Result<State> {

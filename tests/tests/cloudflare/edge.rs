@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tributary_tests::cloudflare::FakeCloudflare;
+use tributary_tests::cloudflare::{FakeCloudflare, Options};
 use tributary_tests::http::{Client, Reply};
 use tributary_tests::wait::eventually;
 
@@ -236,6 +236,42 @@ fn what_changes_takes_effect_at_once() {
     assert_eq!(get(&cloud, "w", "/").status, 404);
 }
 
+const LATE: &str = r#"export default { fetch(request, env, context) {
+    context.waitUntil(scheduler.wait(700).then(() => env.KV.put("late", "done")));
+    return Response.json("early");
+} }"#;
+
+#[test]
+fn a_change_waits_for_what_is_done_behind_an_answer() {
+    let linger = Duration::from_millis(1_200);
+    let cloud = FakeCloudflare::start(Options { linger, ..Options::default() }).unwrap();
+    let id = namespace(&cloud, "late");
+    let bindings = json!([{ "name": "KV", "type": "kv_namespace", "namespace_id": id }]);
+    deploy(&cloud, "late", json!({ "bindings": bindings }), LATE);
+    assert_eq!(json_of(&cloud, "late", "/"), "early");
+    let secret = json!({ "name": "S", "type": "secret_text", "text": "s" });
+    result(&cloud, "PUT", "/workers/scripts/late/secrets", &secret);
+    assert!(cloud.kv_value("late", "late").is_some());
+}
+
+#[test]
+fn requests_wait_for_a_new_version_and_none_is_refused() {
+    let cloud = running();
+    let source = |number: u32| format!("export default {{ fetch: () => Response.json({number}) }}");
+    deploy(&cloud, "w", json!({}), &source(0));
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| (0..60).map(|_| json_of(&cloud, "w", "/").as_u64().unwrap()).collect::<Vec<_>>());
+        for number in 1..4 {
+            deploy(&cloud, "w", json!({}), &source(number));
+        }
+        let seen = asking.join().unwrap();
+        assert!(seen.is_sorted(), "{seen:?}");
+    });
+    // People reach it by a name that their system knows.
+    let url = cloud.workers_origin();
+    assert_eq!(Client::default().send("GET", &url, &[("host", "w.localhost:8787")], b"").unwrap().json(), 3);
+}
+
 #[test]
 fn cron_triggers_fire() {
     let cloud = running();
@@ -257,7 +293,7 @@ fn cron_triggers_fire() {
 #[test]
 fn everything_is_there_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let options = tributary_tests::cloudflare::Options { folder: Some(folder.path().into()), ..Default::default() };
+    let options = Options { folder: Some(folder.path().into()), ..Default::default() };
     let addresses = |cloud: &FakeCloudflare| {
         let confidence = cloud.confidence();
         [cloud.api_url(), cloud.workers_origin(), confidence.cdn_url().to_owned(), confidence.backend().url()]

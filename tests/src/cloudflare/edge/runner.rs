@@ -43,6 +43,8 @@ struct Shared {
     socket: TcpListener,
     address: SocketAddr,
     running: Mutex<Running>,
+    /// How long a Worker goes on behind its answer before a new runtime takes over.
+    linger: Duration,
     is_over: AtomicBool,
 }
 
@@ -58,11 +60,18 @@ impl Edge {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn start(cloud: Arc<Cloud>, backend: SocketAddr, key: String, port: u16) -> io::Result<Self> {
+    pub(crate) fn start(
+        cloud: Arc<Cloud>,
+        backend: SocketAddr,
+        key: String,
+        port: u16,
+        linger: Duration,
+    ) -> io::Result<Self> {
         let socket = TcpListener::bind(("127.0.0.1", port))?;
         let address = socket.local_addr()?;
         let is_over = AtomicBool::new(false);
-        let shared = Arc::new(Shared { cloud, backend, key, socket, address, running: Mutex::default(), is_over });
+        let running = Mutex::default();
+        let shared = Arc::new(Shared { cloud, backend, key, socket, address, running, linger, is_over });
         let runner = Arc::clone(&shared);
         let thread = thread::Builder::new().name("edge".to_owned()).spawn(move || runner.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
@@ -98,9 +107,11 @@ impl Edge {
     pub(crate) fn retire(&self) {
         let config = self.shared.render();
         let mut running = self.shared.running();
-        if running.config != config {
-            stop(&mut running);
+        if running.config == config || running.group.is_none() {
+            return;
         }
+        self.shared.wait_for_quiet();
+        stop(&mut running);
     }
 
     /// Hands a batch to a Worker's queue handler.
@@ -171,6 +182,17 @@ impl Shared {
 
     fn render(&self) -> String {
         worker::render(&self.cloud.state(), self.backend, &self.key)
+    }
+
+    /// Gives Workers the time that they have behind an answer.
+    fn wait_for_quiet(&self) {
+        if self.linger.is_zero() {
+            return;
+        }
+        // A runtime that does not say has nothing under way.
+        let quiet = self.command("/quiet", &Value::Null).ok().and_then(|millis| millis.as_u64());
+        let quiet = quiet.map_or(self.linger, Duration::from_millis);
+        thread::sleep(self.linger.saturating_sub(quiet));
     }
 
     fn is_over(&self) -> bool {
