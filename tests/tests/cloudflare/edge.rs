@@ -60,6 +60,8 @@ fn kv_is_shared_between_workers_and_the_api() {
     assert_eq!((stored.bytes, stored.metadata), (b"from the Worker".to_vec(), Some(json!({ "by": "worker" }))));
     assert_eq!(crate::support::send(&cloud, "GET", &value("p2"), &[], b"").unwrap().body, "from the Worker");
 
+    assert_eq!(json_of(&cloud, "kv", "/get?key=p2")["metadata"], json!({ "by": "worker" }));
+
     let first = json_of(&cloud, "kv", "/list");
     assert_eq!((&first["keys"][0]["name"], &first["list_complete"]), (&json!("p1/a b?%"), &json!(false)));
     let second = json_of(&cloud, "kv", &format!("/list?cursor={}", "p1%2Fa%20b%3F%25"));

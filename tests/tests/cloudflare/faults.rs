@@ -1,5 +1,7 @@
 //! Each fault strikes as it was ordered, and no other request.
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -49,6 +51,18 @@ fn a_request_that_fails_has_done_nothing() {
         assert!(cloud.queues().is_empty());
     }
     assert_eq!(create(&cloud, "q"), Ok(200));
+}
+
+#[test]
+fn a_reset_is_one() {
+    let cloud = api_only();
+    cloud.fail(Fault::once("GET", "/user", Effect::Reset));
+    let address = cloud.api_url();
+    let address = address.trim_start_matches("http://").trim_end_matches("/client/v4");
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /client/v4/user HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let error = stream.read(&mut [0; 64]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]
