@@ -238,6 +238,19 @@ fn what_changes_takes_effect_at_once() {
     assert_eq!(get(&cloud, "w", "/").status, 404);
 }
 
+#[test]
+fn a_change_while_the_runtime_starts_is_not_missed() {
+    let cloud = running();
+    deploy(&cloud, "w", json!({}), "export default { fetch: () => Response.json(1) }");
+    // A start begins some time after the last change; this sweeps over that time.
+    for millis in (50..70).step_by(2) {
+        result(&cloud, "POST", "/workers/scripts/w/subdomain", &json!({ "enabled": false }));
+        std::thread::sleep(Duration::from_millis(millis));
+        result(&cloud, "POST", "/workers/scripts/w/subdomain", &json!({ "enabled": true }));
+        assert_eq!(get(&cloud, "w", "/").status, 200, "after {millis} ms");
+    }
+}
+
 const LATE: &str = r#"export default { fetch(request, env, context) {
     context.waitUntil(scheduler.wait(700).then(() => env.KV.put("late", "done")));
     return Response.json("early");

@@ -105,9 +105,9 @@ impl Edge {
 
     /// Ends a runtime that no longer has what is deployed. Requests wait for the next one.
     pub(crate) fn retire(&self) {
-        let config = self.shared.render();
+        // Under the lock, here and where one is started: what is rendered before it may be old when it is taken.
         let mut running = self.shared.running();
-        if running.config == config || running.group.is_none() {
+        if running.group.is_none() || running.config == self.shared.render() {
             return;
         }
         self.shared.wait_for_quiet();
@@ -228,8 +228,8 @@ impl Shared {
 
     /// Sees to it that the runtime has what is deployed.
     fn take_over(&self) -> Result<(), String> {
-        let config = self.render();
         let mut running = self.running();
+        let config = self.render();
         let ended = running.group.as_mut().map_or(Ok(None), ProcessGroup::ended).map_err(|error| error.to_string())?;
         if let Some(status) = ended {
             stop(&mut running);
