@@ -17,7 +17,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// When the series began, in milliseconds since the epoch. Never moves.
+    /// When the series began, in milliseconds since the epoch. Never moves, but for [`Snapshot::seed`].
     #[must_use]
     pub const fn start_time_ms(&self) -> u64 {
         self.start_time_ms
@@ -147,7 +147,7 @@ impl Snapshot {
         self.version
     }
 
-    /// When the state began to count, in milliseconds since the epoch.
+    /// When the state began to count, in milliseconds since the epoch. Never moves, but for [`Snapshot::seed`].
     #[must_use]
     pub const fn start_time_ms(&self) -> u64 {
         self.start_time_ms
@@ -209,6 +209,33 @@ impl Snapshot {
     pub fn apply(&mut self, delta: &Delta, now_ms: u64) -> Result<Applied, ApplyError> {
         let latest_start_ms = now_ms.max(self.start_time_ms);
         let start_time_ms = delta.start_time_ms().unwrap_or(0).clamp(self.start_time_ms, latest_start_ms);
+        let (additions, applied) = self.plan(delta, start_time_ms)?;
+        self.finish(additions, now_ms);
+        Ok(applied)
+    }
+
+    /// Adds totals that were counted elsewhere before, at `now_ms`, in milliseconds since the epoch: the state goes on
+    /// from where they ended.
+    ///
+    /// Where they began before the state ([`Delta::start_time_ms`]), their series begin there, those that exist too,
+    /// and so does the state: a start is never later than what its total counts. This is the one thing that moves a
+    /// start, and it moves it back only.
+    ///
+    /// # Errors
+    /// [`ApplyError::Overflow`]; the state is unchanged.
+    pub fn seed(&mut self, totals: &Delta, now_ms: u64) -> Result<Applied, ApplyError> {
+        let start_time_ms = totals.start_time_ms().unwrap_or(self.start_time_ms).min(now_ms.max(self.start_time_ms));
+        let (mut additions, applied) = self.plan(totals, start_time_ms)?;
+        for Addition { series, .. } in &mut additions {
+            series.start_time_ms = series.start_time_ms.min(start_time_ms);
+        }
+        self.start_time_ms = self.start_time_ms.min(start_time_ms);
+        self.finish(additions, now_ms);
+        Ok(applied)
+    }
+
+    /// Works out what adding all of a delta would do.
+    fn plan<'a>(&self, delta: &'a Delta, start_time_ms: u64) -> Result<(Vec<Addition<'a>>, Applied), ApplyError> {
         let mut plan = Plan::new(self);
         let mut applied = Applied::default();
         for family in delta.families() {
@@ -217,12 +244,14 @@ impl Snapshot {
                     .map_err(|source| ApplyError::Overflow { family: family.descriptor().name().to_owned(), source })?;
             }
         }
-        let additions = plan.additions;
+        Ok((plan.additions, applied))
+    }
+
+    fn finish(&mut self, additions: Vec<Addition<'_>>, now_ms: u64) {
         self.install(additions);
         // One per delta: 2^64 of them are out of reach.
         self.version = self.version.saturating_add(1);
         self.last_applied_ms = self.last_applied_ms.max(now_ms);
-        Ok(applied)
     }
 
     /// Installs what a [`Plan`] found good. Cannot fail.

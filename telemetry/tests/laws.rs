@@ -450,6 +450,46 @@ fn start_of_a_series_is_clamped_and_never_moves() {
 }
 
 #[test]
+fn a_seed_adds_and_moves_only_its_own_series_back_to_where_it_began() {
+    let seeded = |seed_ms, now_ms| {
+        let mut state = Snapshot::new(100);
+        let mut other = Delta::new();
+        other
+            .add_counter(&FamilyDescriptor::from_static("other", "", "", MetricKind::Counter), no_labels(), 5)
+            .unwrap();
+        other.set_start(150);
+        apply(&mut state, &other, 200);
+        apply(&mut state, &one_counter(1), 200);
+        let mut totals = one_counter(41);
+        totals.set_start(seed_ms);
+        let applied = state.seed(&totals, now_ms).unwrap();
+        assert_eq!(applied, Applied::default(), "nothing new, nothing refused");
+        let requests = state.get("requests", &no_labels()).unwrap();
+        assert_eq!(*requests.value(), Value::Counter(42));
+        assert_eq!(state.get("other", &no_labels()).unwrap().start_time_ms(), 150);
+        assert_eq!(Snapshot::decode(&state.encode()).unwrap(), state, "an older version reads it, too");
+        assert_eq!((state.version(), state.last_applied_ms()), (3, now_ms.max(200)));
+        (state.start_time_ms(), requests.start_time_ms())
+    };
+    assert_eq!(seeded(40, 300), (40, 40), "totals that are older than the state");
+    assert_eq!(seeded(120, 300), (100, 100), "younger");
+    assert_eq!(seeded(0, 300), (100, 100), "unknown");
+    assert_eq!(seeded(u64::MAX, 300), (100, 100), "of the future");
+    assert_eq!(seeded(40, 7), (40, 40), "a clock that went back");
+
+    let mut state = Snapshot::new(100);
+    let mut totals = one_counter(3);
+    totals.set_start(40);
+    assert_eq!(state.seed(&totals, 300).unwrap().series_added, 1);
+    assert_eq!((state.start_time_ms(), state.get("requests", &no_labels()).unwrap().start_time_ms()), (40, 40));
+    let full = one_counter(u64::MAX - 3);
+    apply(&mut state, &full, 400);
+    let before = state.clone();
+    assert!(state.seed(&one_counter(1), 500).is_err());
+    assert_eq!(state, before);
+}
+
+#[test]
 fn last_applied_never_goes_back_and_version_counts_applies() {
     let mut state = Snapshot::new(1);
     assert_eq!((state.version(), state.last_applied_ms()), (0, 0));
