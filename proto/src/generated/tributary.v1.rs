@@ -508,6 +508,115 @@ pub mod commit_response {
         }
     }
 }
+/// Adds totals that another system counted before, once for each source.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportRequest {
+    /// Names where they come from. The Ledger takes each source once, for good.
+    #[prost(string, tag = "1")]
+    pub source: ::prost::alloc::string::String,
+    /// What was counted. Counters and histograms with one resolver_id; start_time_ms says when counting began, 0: not known.
+    #[prost(message, optional, tag = "2")]
+    pub totals: ::core::option::Option<MetricSet>,
+    /// Takes them although another source was imported for the same resolver_id.
+    #[prost(bool, tag = "3")]
+    pub another: bool,
+}
+/// What became of an import.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportResponse {
+    #[prost(enumeration = "import_response::Outcome", tag = "1")]
+    pub outcome: i32,
+    /// The import that decided: this one where it was applied, else the one that is there.
+    #[prost(message, optional, tag = "2")]
+    pub record: ::core::option::Option<ImportRecord>,
+}
+/// Nested message and enum types in `ImportResponse`.
+pub mod import_response {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Outcome {
+        Unspecified = 0,
+        /// In the cumulative state, durably.
+        Applied = 1,
+        /// The same totals of the same source are in the state already. Nothing changed, as for all that follow.
+        AlreadyImported = 2,
+        /// The source was imported, with other totals.
+        OtherTotals = 3,
+        /// Another source was imported for the resolver_id, and `another` is not set.
+        OtherSource = 4,
+        /// The same totals were imported from another source.
+        SameTotals = 5,
+    }
+    impl Outcome {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "OUTCOME_UNSPECIFIED",
+                Self::Applied => "OUTCOME_APPLIED",
+                Self::AlreadyImported => "OUTCOME_ALREADY_IMPORTED",
+                Self::OtherTotals => "OUTCOME_OTHER_TOTALS",
+                Self::OtherSource => "OUTCOME_OTHER_SOURCE",
+                Self::SameTotals => "OUTCOME_SAME_TOTALS",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+                "OUTCOME_APPLIED" => Some(Self::Applied),
+                "OUTCOME_ALREADY_IMPORTED" => Some(Self::AlreadyImported),
+                "OUTCOME_OTHER_TOTALS" => Some(Self::OtherTotals),
+                "OUTCOME_OTHER_SOURCE" => Some(Self::OtherSource),
+                "OUTCOME_SAME_TOTALS" => Some(Self::SameTotals),
+                _ => None,
+            }
+        }
+    }
+}
+/// The imports that there are, oldest first.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportList {
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<ImportRecord>,
+}
+/// What the Ledger keeps of an import, for good.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportRecord {
+    #[prost(string, tag = "1")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub resolver_id: ::prost::alloc::string::String,
+    /// When it was applied, in milliseconds since the epoch.
+    #[prost(uint64, tag = "3")]
+    pub imported_ms: u64,
+    /// When counting began, in milliseconds since the epoch; 0: not known.
+    #[prost(uint64, tag = "4")]
+    pub start_time_ms: u64,
+    /// SHA-256 of the totals as the Ledger writes them, in hexadecimal digits.
+    #[prost(string, tag = "5")]
+    pub digest: ::prost::alloc::string::String,
+    /// Ordered by name.
+    #[prost(message, repeated, tag = "6")]
+    pub families: ::prost::alloc::vec::Vec<import_record::Family>,
+}
+/// Nested message and enum types in `ImportRecord`.
+pub mod import_record {
+    /// A family of the totals.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Family {
+        /// Without the _total suffix of counters.
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        #[prost(uint64, tag = "2")]
+        pub series: u64,
+        /// Sum over its series: of counters, or of the observations of histograms.
+        #[prost(uint64, tag = "3")]
+        pub total: u64,
+    }
+}
 /// The cumulative state as published, and as stored inside a StoredLedger.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LedgerState {
