@@ -144,6 +144,23 @@ pub const MAX_DEAD_PAGE_BYTES: usize = 4 << 20;
 /// How long one call of redrive goes on; what is left is said, and the next call takes it up.
 pub const REDRIVE_TIME: Duration = Duration::from_secs(20);
 
+/// The most bytes of an import: what one family of the state can hold. What one resolver counts takes some kilobytes, and
+/// 450 bytes for each label set of provider initialisations.
+pub const MAX_IMPORT_BYTES: usize = 512 << 10;
+
+/// How much is read, and not kept, of an import that is too long.
+pub const MAX_DRAINED_IMPORT_BYTES: usize = 4 << 20;
+
+/// The most imports that the Ledger takes: one is usual, and each is remembered for good.
+pub const MAX_IMPORTS: usize = 64;
+
+/// The most bytes of the name of an import's source.
+pub const MAX_IMPORT_SOURCE_BYTES: usize = 200;
+
+/// The greatest total that an import brings. Ten thousand resolves a second of 10 ms each come to it, as a sum of
+/// microseconds, after 365 years; a counter that wrapped below 0 lies above.
+pub const MAX_IMPORT_TOTAL: u64 = 1 << 60;
+
 /// A JSON body that is longer cannot have come as JSON, whose limit is that of a message; the structured clone of
 /// something else becomes longer text than it was.
 pub const MAX_JSON_BODY_BYTES: usize = 1 << 20;

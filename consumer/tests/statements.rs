@@ -18,6 +18,7 @@ use serde_json::{Value as Json, json};
 use tributary_consumer::ledger::{
     book::Book,
     commit::{StreamKind, StreamRow},
+    import,
     migration::{self, StoredMissing},
     storage::{self, StoredState, StoredStream, StoredTally},
     stream::StreamProgress,
@@ -163,4 +164,20 @@ fn a_database_of_schema_1_goes_on_as_one_of_today() {
     assert_eq!(book.status.missing, BTreeMap::from([("unknown".to_owned(), 6)]));
     assert_eq!(book.status.streams, BTreeMap::from([("producer", 1), ("consumer", 1)]));
     assert_eq!(book.state.start_time_ms(), 1_000);
+}
+
+#[test]
+fn imports_read_back_in_their_order_and_a_source_has_one_row() {
+    let add = |source: &str, record: &[u8]| (import::INSERT, json!([source, {"blob": record}]));
+    let rows = sqlite(&[
+        (import::CREATE, json!([])),
+        (import::CREATE, json!([])),
+        add("kv:z", b"first"),
+        add("kv:a", b"second"),
+        (import::SELECT, json!([])),
+    ]);
+    let records: Vec<_> = rows[4].iter().map(|row| row["record"]["blob"].to_string()).collect();
+    assert_eq!(records, [json!(b"first").to_string(), json!(b"second").to_string()]);
+    let again = [(import::CREATE, json!([])), add("kv:z", b"first"), add("kv:z", b"other")];
+    assert!(std::panic::catch_unwind(|| sqlite(&again)).is_err(), "whatever decided it, the second does not get in");
 }

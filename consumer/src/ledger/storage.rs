@@ -117,6 +117,9 @@ pub enum StorageError {
     /// The bytes are those that were written, and do not decode.
     #[error("the stored state does not decode: {0}")]
     State(String),
+    /// A row of the imports does not decode.
+    #[error("a stored import does not decode: {0}")]
+    Import(String),
     /// Streams without a state: the state was lost.
     #[error("there are streams but no state: the state was lost")]
     StateMissing,

@@ -57,6 +57,9 @@ pub const SERIES_FOLDED: FamilyDescriptor = counter(
     "tributary_folded_series",
     "Series of deltas that were counted under \"other\" because there are too many producers or dimensions.",
 );
+/// Totals of another system that the state went on from.
+pub const IMPORTS: FamilyDescriptor =
+    counter("tributary_imports", "Imports of totals that another system had counted; each source once.");
 /// Puts of the published copies.
 pub const KV_WRITES: FamilyDescriptor =
     counter("tributary_kv_writes", "Writes of the published metrics to Workers KV.");
@@ -95,7 +98,7 @@ pub const LAST_APPLIED: FamilyDescriptor = FamilyDescriptor::from_static(
 /// All families of this module; those of dead letters are in
 /// [`dead_letters::metrics::ALL`](crate::dead_letters::metrics::ALL), those of the endpoint in
 /// [`scrape::metrics::ALL`](crate::scrape::metrics::ALL).
-pub static ALL: [&FamilyDescriptor; 19] = [
+pub static ALL: [&FamilyDescriptor; 20] = [
     &MESSAGES,
     &MALFORMED,
     &TELEMETRY_REFUSED,
@@ -109,6 +112,7 @@ pub static ALL: [&FamilyDescriptor; 19] = [
     &FORGOTTEN_STREAMS,
     &SERIES_REFUSED,
     &SERIES_FOLDED,
+    &IMPORTS,
     &KV_WRITES,
     &BATCH_MESSAGES,
     &DELTA_AGE,

@@ -529,6 +529,9 @@ pub struct ImportResponse {
     /// The import that decided: this one where it was applied, else the one that is there.
     #[prost(message, optional, tag = "2")]
     pub record: ::core::option::Option<ImportRecord>,
+    /// Why it is refused.
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `ImportResponse`.
 pub mod import_response {
@@ -546,6 +549,8 @@ pub mod import_response {
         OtherSource = 4,
         /// The same totals were imported from another source.
         SameTotals = 5,
+        /// The request is none that can be taken. No record.
+        Refused = 6,
     }
     impl Outcome {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -560,6 +565,7 @@ pub mod import_response {
                 Self::OtherTotals => "OUTCOME_OTHER_TOTALS",
                 Self::OtherSource => "OUTCOME_OTHER_SOURCE",
                 Self::SameTotals => "OUTCOME_SAME_TOTALS",
+                Self::Refused => "OUTCOME_REFUSED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -571,6 +577,7 @@ pub mod import_response {
                 "OUTCOME_OTHER_TOTALS" => Some(Self::OtherTotals),
                 "OUTCOME_OTHER_SOURCE" => Some(Self::OtherSource),
                 "OUTCOME_SAME_TOTALS" => Some(Self::SameTotals),
+                "OUTCOME_REFUSED" => Some(Self::Refused),
                 _ => None,
             }
         }
@@ -595,7 +602,7 @@ pub struct ImportRecord {
     /// When counting began, in milliseconds since the epoch; 0: not known.
     #[prost(uint64, tag = "4")]
     pub start_time_ms: u64,
-    /// SHA-256 of the totals as the Ledger writes them, in hexadecimal digits.
+    /// SHA-256 of the totals as the Ledger writes them, without their start, in hexadecimal digits.
     #[prost(string, tag = "5")]
     pub digest: ::prost::alloc::string::String,
     /// Ordered by name.
