@@ -18,7 +18,7 @@ use worker::{
 };
 
 use super::{
-    dead_letters,
+    dead_letters, import,
     ledger::{COMMIT_PATH, STATE_PATH},
     log,
     runtime::{config, now_ms},
@@ -41,6 +41,7 @@ use crate::{
 };
 
 mod dead_letters_table;
+mod imports_table;
 mod otlp;
 
 /// Why the Ledger did not do what it was asked.
@@ -110,6 +111,11 @@ impl DurableObject for Ledger {
             }
             (Method::Get, STATE_PATH) => self.current(),
             (Method::Post, otlp::EXPORT_PATH) => self.export().await,
+            (Method::Get, import::PATH) => self.imports(),
+            (Method::Post, import::PATH) => {
+                let body = request.bytes().await?;
+                self.import_and_schedule(&body).await
+            }
             (Method::Post, path) if path.starts_with(dead_letters::PREFIX) => {
                 let body = request.bytes().await?;
                 self.dead_letters(path, &body).await
