@@ -7,4 +7,7 @@ pub enum Error {
     /// The command line.
     #[error("{0}")]
     Usage(String),
+    /// The import of another resolver's totals.
+    #[error(transparent)]
+    Import(#[from] crate::snapshot::command::ImportError),
 }
