@@ -3,7 +3,7 @@
 #
 #   the pinned Rust toolchain with its wasm32 target; worker-build, wasm-bindgen and protox (a protoc in Rust, which
 #   carries the well-known types) in a folder per user, TRIBUTARY_TOOLS; the npm tools in wrangler/node_modules; for
-#   the tests the reference parsers of the text formats, the official message types of OTLP, and a collector.
+#   the tests the reference parsers of the text formats, the official message types of OTLP, and two collectors.
 #
 # It ends by writing .run/tools.env: the variables with which cargo and worker-build find these tools. The Makefile
 # reads it; a shell can too: `. .run/tools.env`.
@@ -140,6 +140,17 @@ python_package "$opentelemetry_proto" opentelemetry/proto \
 # A collector; its wheel holds the program.
 python_package "rotel-$rotel_version" rotel/rotel-agent "rotel==$rotel_version"
 
+# --- From Go's modules, for the conformance checks --------------------------------------------------------------------
+
+# The OpenTelemetry Collector, with the parts that the tests use. Optional: without Go that check is skipped, loudly.
+collector_source=tests/otelcol
+collector=$tools/otelcol-$(cat $collector_source/main.go $collector_source/go.sum | sha256sum | cut -c1-16)/otelcol
+if [ ! -x "$collector" ] && has go; then
+    say "building the OpenTelemetry Collector (once; this takes some minutes)"
+    (cd $collector_source && GOFLAGS=-mod=readonly nice go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$collector" .) \
+        || say "without it its check is skipped in make test; go.mod says which Go it needs, this is $(go env GOVERSION)"
+fi
+
 # --- Where they are -------------------------------------------------------------------------------------------------
 
 quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
@@ -155,6 +166,7 @@ new=$env_file.$$
     echo "export RUSTUP_TOOLCHAIN=$(quoted "$toolchain")"
     echo "export PYTHONPATH=$(quoted "$tools/$prometheus_client:$tools/$opentelemetry_proto")"
     echo "export ROTEL_AGENT=$(quoted "$tools/rotel-$rotel_version/rotel/rotel-agent")"
+    echo "export OTELCOL=$(quoted "$collector")"
     # node 22 first; cargo where rustup put it.
     echo "export PATH=$(quoted "$bin"):$(quoted "$(dirname "$(command -v rustup)")"):\"\$PATH\""
 } >"$new"

@@ -37,6 +37,8 @@ python3 -c 'import opentelemetry.proto.collector.metrics.v1.metrics_service_pb2'
     || echo "SKIPPED: the official OTLP message types; get pip with:  sudo apt-get install -y python3-pip"
 [ -x "${ROTEL_AGENT:-}" ] \
     || echo "SKIPPED: a real OTLP collector takes the push; get pip with:  sudo apt-get install -y python3-pip"
+[ -x "${OTELCOL:-}" ] \
+    || echo "SKIPPED: the OpenTelemetry Collector takes the push and a scrape of it is compared; get Go with:  sudo apt-get install -y golang"
 [ -f ../shared/data/resolver_state_sample.pb ] \
     || echo "SKIPPED: the check on a real resolver state, which is not part of this repository"
 grep -hE '^test .* \.\.\. FAILED$' "$log" | sort -u

@@ -208,25 +208,19 @@ impl<V: Variables> Reader<'_, V> {
         Some(url)
     }
 
-    /// Headers of all signals, and those for metrics, which win.
+    /// The headers for metrics, or else those of all signals; a name that comes again has its last value.
     fn headers(&mut self) -> Vec<(String, Secret)> {
+        const EXPECTED: &str = "a list of name=value with commas, names and values as HTTP has them";
         let (own, general) = names("HEADERS");
+        let name = if self.text(own).is_some() { own } else { general };
         let mut headers: BTreeMap<String, Secret> = BTreeMap::new();
-        for name in [general, own] {
-            for (key, value) in self.pairs(name, "a list of name=value with commas, names and values as HTTP has them")
-            {
-                let key = key.to_ascii_lowercase();
-                let is_token =
-                    key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
-                let is_value = value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
-                match Secret::new(value).filter(|_| is_token && is_value) {
-                    Some(value) => drop(headers.insert(key, value)),
-                    None => self.problem(
-                        name,
-                        "a list of name=value with commas, names and values as HTTP has them",
-                        "the rest",
-                    ),
-                }
+        for (key, value) in self.pairs(name, EXPECTED) {
+            let key = key.to_ascii_lowercase();
+            let is_token = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+            let is_value = value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+            match Secret::new(value).filter(|_| is_token && is_value) {
+                Some(value) => drop(headers.insert(key, value)),
+                None => self.problem(name, EXPECTED, "the rest"),
             }
         }
         headers.into_iter().collect()
@@ -338,8 +332,8 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"),
             ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "3000"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Basic%20abc%3D, X-Scope = a=b "),
-            ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "authorization=Bearer%20x,"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Basic%20abc%3D,x-general=1"),
+            ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "authorization=Bearer%20x, X-Scope = a=b ,"),
             ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "LowMemory"),
             ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"),
             ("OTEL_METRIC_EXPORT_INTERVAL", "1000"),

@@ -63,7 +63,7 @@ pub struct OutboxFailure(pub String);
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// Requests by [`Outcome::as_str`].
+    /// Requests by [`Outcome::as_str`], or [`NOT_SENT`].
     pub requests: Vec<&'static str>,
     /// Data points that the collector took.
     pub accepted: u64,
@@ -96,7 +96,16 @@ pub enum End {
     Refused,
 }
 
+/// The outcome of a run that could not read what it had to send.
+pub const NOT_SENT: &str = "not_sent";
+
 impl Report {
+    /// Of a run that failed before the collector was asked: what is stored for it does not read back, or cannot be
+    /// written. It counts as one request, so that whoever watches for failed requests sees it.
+    pub fn not_sent() -> Self {
+        Self { requests: vec![NOT_SENT], end: End::Unavailable { after: None }, ..Self::default() }
+    }
+
     fn note(&mut self, outcome: &Outcome, request: &ExportMetricsServiceRequest) {
         self.requests.push(outcome.as_str());
         self.bytes = self.bytes.saturating_add(u64::try_from(request.encoded_len()).unwrap_or(u64::MAX));

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config::{Config, METRICS_KV, OPENMETRICS_KEY, SNAPSHOT_KEY},
     ledger::{
-        alarm::Armed,
+        alarm::{Armed, SOONEST},
         book::{Book, ForgetReason},
         commit::{Commit, Decision, StreamRow, decide},
         floor::StreamBounds,
@@ -194,6 +194,7 @@ impl Ledger {
 
     /// Sets the alarm, in the place of the one that is set.
     async fn set_alarm(&self, now: u64, wait: Duration) -> worker::Result<()> {
+        let wait = wait.max(SOONEST);
         self.armed.set(Armed::after(now, wait));
         self.state.storage().set_alarm(ScheduledTime::from(wait)).await
     }

@@ -15,6 +15,7 @@
 //! | `otlp_faults` | the push tries again what may pass and nothing else, and holds up nobody |
 //! | `otlp_delta` | deltas reach a collector once, in windows without hole and overlap |
 //! | `otlp_peers` | the official message types and a real collector read what we push |
+//! | `otlp_collector` | the OpenTelemetry Collector serves what it was pushed as what `/metrics` serves |
 //! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
 //! | `dashboards` | the dashboard, the alerts and the scrape examples work on a real run, in a real Prometheus |
 //! | `status_page` | a real Chromium logs in and sees what /metrics says |
@@ -32,6 +33,7 @@ mod http;
 mod ledger;
 mod migration;
 mod otlp;
+mod otlp_collector;
 mod otlp_delta;
 mod otlp_faults;
 mod otlp_peers;

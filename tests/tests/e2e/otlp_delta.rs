@@ -1,11 +1,12 @@
 //! Delta temporality: what the collector adds up is what was resolved, whatever fails on the way.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
 use tempfile::TempDir;
 use tributary_tests::{
     collector::{Answer, Collector, Received},
+    ledger_file::execute,
     wait::eventually,
 };
 
@@ -109,6 +110,75 @@ fn deltas_add_up_to_what_was_resolved_through_failures_and_a_restart() {
     let received = expect_sum(&collector, f64::from(resolved + 7));
     check_windows(&received);
     assert_eq!(consumer.metrics().unwrap().sum("confidence_resolves_total"), f64::from(resolved + 7));
+}
+
+#[test]
+fn a_window_whose_answer_died_with_the_runtime_comes_again_as_it_was() {
+    let (folder, backend, collector) = (TempDir::new().unwrap(), backend(), Collector::start().unwrap());
+    let consumer = Arc::new(start(&folder, &backend, &collector, &[DELTA]));
+    consumer.deliver(&[delivery(1, 1, 5)]).unwrap();
+    expect_sum(&collector, 5.0);
+
+    // The collector takes the window, and before its answer arrives the runtime dies.
+    let victim = Arc::clone(&consumer);
+    collector.answer(move |received| {
+        if resolves(&[Received { is_accepted: true, ..received.clone() }]) > 0.0 {
+            victim.crash();
+        }
+        Answer::status(200)
+    });
+    // The batch may be answered before the runtime dies or not; it is committed, or the window would not be there.
+    drop(consumer.deliver(&[delivery(1, 2, 7)]));
+    let before = expect_sum(&collector, 12.0);
+    let taken = before.last().unwrap().clone();
+
+    collector.answer(|_| Answer::status(200));
+    let consumer = start(&folder, &backend, &collector, &[DELTA]);
+    // Delivered again, since the queue may have had no ack.
+    consumer.deliver(&[delivery(1, 2, 7), delivery(1, 3, 1)]).unwrap();
+    let received = expect_sum(&collector, 20.0);
+    let again = &received[before.len()];
+    assert_eq!((again.body == taken.body, window(again)), (true, window(&taken)), "the same window, the same bytes");
+    // Whoever knows a window that comes twice has what was resolved.
+    let mut once = received;
+    once.remove(before.len());
+    assert_eq!(resolves(&once), 13.0);
+    check_windows(&once);
+    assert_eq!(consumer.metrics().unwrap().sum("confidence_resolves_total"), 13.0);
+}
+
+#[test]
+fn a_window_that_does_not_read_back_stops_the_push_and_shows() {
+    let (folder, backend, collector) = (TempDir::new().unwrap(), backend(), Collector::start().unwrap());
+    let consumer = start(&folder, &backend, &collector, &[DELTA]);
+    consumer.deliver(&[delivery(1, 1, 5)]).unwrap();
+    expect_sum(&collector, 5.0);
+    consumer.kill();
+    execute(folder.path(), &[("UPDATE otlp_exported SET checksum = checksum + 1", serde_json::json!([]))]).unwrap();
+
+    let consumer = start(&folder, &backend, &collector, &[DELTA]);
+    consumer.deliver(&[delivery(1, 2, 7)]).unwrap();
+    eventually(LIMIT * 2, "a push that was not sent", || {
+        match consumer.metrics()?.get("tributary_otlp_requests_total", &[("outcome", "not_sent")]) {
+            count if count >= 1.0 => Ok(()),
+            count => Err(count.to_string()),
+        }
+    });
+    assert_eq!(consumer.metrics().unwrap().sum("confidence_resolves_total"), 12.0, "the counts go on");
+    assert_eq!(resolves(&collector.received()), 5.0, "nothing is begun anew");
+    consumer.kill();
+
+    // Totals need nothing of what is stored.
+    let consumer = start(&folder, &backend, &collector, &[]);
+    let before = collector.received().len();
+    eventually(LIMIT * 2, "the totals", || {
+        let received = collector.received();
+        match received.get(before..).and_then(<[_]>::last).map(|last| resolves(std::slice::from_ref(last))) {
+            Some(12.0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    drop(consumer);
 }
 
 #[test]

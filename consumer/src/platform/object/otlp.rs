@@ -74,7 +74,7 @@ impl Ledger {
     /// Sets the alarm, unless one is set that comes sooner. Nothing happens between the look and the setting: the end of
     /// an export and an alarm come here at the same time.
     async fn arm(&self, now: u64, wait: Duration) -> Result<(), Failure> {
-        if !self.armed.get().comes_within(now, wait, ALARM_WATCHDOG) {
+        if let Some(wait) = self.armed.get().wanted(now, wait) {
             self.set_alarm(now, wait).await?;
         }
         Ok(())
@@ -101,7 +101,15 @@ impl Ledger {
         self.timetable.set(timetable);
         let wait = timetable.next(now).unwrap_or(config.interval);
         self.arm(now, wait).await?;
-        let report = result?;
+        let took = Duration::from_millis(now.saturating_sub(began));
+        let report = match result {
+            Ok(report) => report,
+            Err(failure) => {
+                self.note_export(&Report::not_sent(), took, now)?;
+                self.schedule_publication().await?;
+                return Err(failure);
+            }
+        };
         let is_whole = report.end == End::Done && report.rejected == 0 && report.dropped == 0;
         if !is_whole || !report.message.is_empty() {
             log::warn(
@@ -112,7 +120,7 @@ impl Ledger {
                 }),
             );
         }
-        self.note_export(&report, Duration::from_millis(now.saturating_sub(began)), now)?;
+        self.note_export(&report, took, now)?;
         if !is_whole {
             // What went well is published with the next alarm; what did not shows at once.
             self.schedule_publication().await?;

@@ -1,0 +1,220 @@
+//! What an installation costs a month on Cloudflare, as a model: how many operations the pipeline's own rules make of a
+//! load, times Cloudflare's prices. The tables of `docs/cost.md` are what it prints; a test compares.
+//!
+//! Prices and inclusions: Cloudflare's pages on the pricing of Queues, KV and Durable Objects for the paid plan, as of
+//! November 2026. Not in it, because with and without us they are the same: the requests and CPU time of the producer.
+
+/// Seconds of a month of 730 hours.
+const MONTH_SECONDS: f64 = 2_628_000.0;
+/// Queue operations are counted by this many bytes of a message.
+const OPERATION_BYTES: f64 = 64_000.0;
+/// Write, read, delete.
+const OPERATIONS_PER_DELIVERY: f64 = 3.0;
+/// A message holds at most this (DESIGN section 5).
+const MESSAGE_BYTES: f64 = 120_000.0;
+/// `max_batch_size` and `max_batch_timeout` of `wrangler/consumer.toml`.
+const BATCH_MESSAGES: f64 = 100.0;
+const BATCH_SECONDS: f64 = 2.0;
+/// Default of `PUBLISH_INTERVAL_MS`; a publication writes two keys.
+const PUBLISH_SECONDS: f64 = 10.0;
+const KEYS: f64 = 2.0;
+/// How long an isolate keeps the resolver state before it reads KV again.
+const STATE_SECONDS: f64 = 30.0;
+/// What a Durable Object of 128 MB uses while it is awake, which with traffic is always.
+const LEDGER_GIGABYTES: f64 = 0.128;
+
+/// A load.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Resolves a month.
+    pub resolves: f64,
+    /// Isolates that are alive at a time, on average.
+    pub isolates: f64,
+    /// `FLUSH_INTERVAL_MS`, in seconds.
+    pub flush_seconds: f64,
+    /// Bytes in the queue per resolve, flag logs included.
+    pub bytes_per_resolve: f64,
+}
+
+/// What a price is asked for, and how much of it is free.
+#[derive(Clone, Copy, Debug)]
+pub struct Price {
+    dollars_per_million: f64,
+    included: f64,
+}
+
+const QUEUE_OPERATIONS: Price = Price { dollars_per_million: 0.40, included: 1e6 };
+const KV_WRITES: Price = Price { dollars_per_million: 5.0, included: 1e6 };
+const KV_READS: Price = Price { dollars_per_million: 0.50, included: 10e6 };
+const LEDGER_REQUESTS: Price = Price { dollars_per_million: 0.15, included: 1e6 };
+const LEDGER_GIGABYTE_SECONDS: Price = Price { dollars_per_million: 12.50, included: 400e3 };
+const LEDGER_ROWS_WRITTEN: Price = Price { dollars_per_million: 1.0, included: 50e6 };
+
+impl Price {
+    fn of(self, amount: f64) -> f64 {
+        (amount - self.included).max(0.0) * self.dollars_per_million / 1e6
+    }
+}
+
+/// Operations a month.
+#[derive(Clone, Copy, Debug)]
+pub struct Month {
+    /// Messages on the queue.
+    pub messages: f64,
+    /// Queue operations.
+    pub queue_operations: f64,
+    /// KV writes.
+    pub kv_writes: f64,
+    /// KV reads, without those of scrapes.
+    pub kv_reads: f64,
+    /// Requests of the Ledger, alarms included.
+    pub ledger_requests: f64,
+    /// Rows that the Ledger writes.
+    pub ledger_rows: f64,
+    /// Gigabyte-seconds of the Ledger.
+    pub ledger_gigabyte_seconds: f64,
+}
+
+impl Load {
+    /// What the pipeline makes of it.
+    ///
+    /// Resolves come to an isolate at random times (Poisson) at rate r. A window begins with the first resolve and stays
+    /// open for the flush interval F, so it holds 1 + rF resolves on average.
+    #[must_use]
+    pub fn month(self) -> Month {
+        let rate = self.resolves / MONTH_SECONDS;
+        let per_window = 1.0 + rate / self.isolates * self.flush_seconds;
+        let window_bytes = per_window * self.bytes_per_resolve;
+        let per_message = per_window / (window_bytes / MESSAGE_BYTES).ceil().max(1.0);
+        let messages = self.resolves / per_message;
+        let units = (per_message * self.bytes_per_resolve / OPERATION_BYTES).ceil();
+        // A batch begins with its first message, too.
+        let batch = (1.0 + messages / MONTH_SECONDS * BATCH_SECONDS).min(BATCH_MESSAGES);
+        let batches = messages / batch;
+        let publications = batches.min(MONTH_SECONDS / PUBLISH_SECONDS);
+        Month {
+            messages,
+            queue_operations: messages * units * OPERATIONS_PER_DELIVERY,
+            kv_writes: publications * KEYS,
+            kv_reads: self.resolves.min(self.isolates * MONTH_SECONDS / STATE_SECONDS),
+            ledger_requests: batches + publications,
+            // Of a batch: the state and each stream. Of a publication: the state, and the alarm twice.
+            ledger_rows: batches * (1.0 + batch.min(self.isolates)) + publications * 3.0,
+            ledger_gigabyte_seconds: MONTH_SECONDS * LEDGER_GIGABYTES,
+        }
+    }
+}
+
+impl Month {
+    /// Dollars a month.
+    #[must_use]
+    pub fn dollars(&self) -> f64 {
+        QUEUE_OPERATIONS.of(self.queue_operations)
+            + KV_WRITES.of(self.kv_writes)
+            + KV_READS.of(self.kv_reads)
+            + LEDGER_REQUESTS.of(self.ledger_requests)
+            + LEDGER_ROWS_WRITTEN.of(self.ledger_rows)
+            + LEDGER_GIGABYTE_SECONDS.of(self.ledger_gigabyte_seconds)
+    }
+}
+
+/// What Spotify's resolver pays for its queue alone: one message for each resolve.
+#[must_use]
+pub fn peer_dollars(resolves: f64) -> f64 {
+    QUEUE_OPERATIONS.of(resolves * OPERATIONS_PER_DELIVERY)
+}
+
+/// The loads of the table: resolves a month, isolates.
+const LOADS: [(f64, f64); 8] = [
+    (1e6, 5.0),
+    (10e6, 20.0),
+    (100e6, 100.0),
+    (100e6, 1_000.0),
+    (1e9, 500.0),
+    (1e9, 5_000.0),
+    (10e9, 2_000.0),
+    (10e9, 20_000.0),
+];
+
+/// Bytes in the queue of a resolve with its flag logs, at 100 resolves a message: what `make bench` measures.
+pub const BYTES_PER_RESOLVE: f64 = 495.0;
+
+/// The tables of `docs/cost.md`, by their names there.
+#[must_use]
+pub fn tables() -> [(&'static str, String); 2] {
+    [("month", month_table()), ("flush", flush_table())]
+}
+
+fn month_table() -> String {
+    let mut table =
+        "| resolves a month | isolates | messages | queue operations | KV writes | KV reads | Ledger requests | \
+                     Ledger rows | dollars | one message per resolve, queue alone |\n\
+                     | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |\n"
+            .to_owned();
+    for (resolves, isolates) in LOADS {
+        let month = Load { resolves, isolates, flush_seconds: 1.0, bytes_per_resolve: BYTES_PER_RESOLVE }.month();
+        table.push_str(&format!(
+            "| {} | {isolates} | {} | {} | {} | {} | {} | {} | {:.2} | {:.2} |\n",
+            short(resolves),
+            short(month.messages),
+            short(month.queue_operations),
+            short(month.kv_writes),
+            short(month.kv_reads),
+            short(month.ledger_requests),
+            short(month.ledger_rows),
+            month.dollars(),
+            peer_dollars(resolves),
+        ));
+    }
+    table
+}
+
+/// What the flush interval does to a billion resolves.
+fn flush_table() -> String {
+    let mut table = "| `FLUSH_INTERVAL_MS` | messages | dollars |\n| --: | --: | --: |\n".to_owned();
+    for flush_seconds in [0.0, 0.2, 1.0, 5.0, 20.0] {
+        let load = Load { resolves: 1e9, isolates: 500.0, flush_seconds, bytes_per_resolve: BYTES_PER_RESOLVE };
+        let month = load.month();
+        let millis = flush_seconds * 1_000.0;
+        table.push_str(&format!("| {millis} | {} | {:.2} |\n", short(month.messages), month.dollars()));
+    }
+    table
+}
+
+/// Two digits and a unit.
+fn short(number: f64) -> String {
+    match number {
+        n if n >= 1e9 => format!("{:.1} G", n / 1e9),
+        n if n >= 1e6 => format!("{:.1} M", n / 1e6),
+        n if n >= 1e3 => format!("{:.1} k", n / 1e3),
+        n => format!("{n:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOAD: Load = Load { resolves: 1e9, isolates: 500.0, flush_seconds: 1.0, bytes_per_resolve: 300.0 };
+
+    #[test]
+    fn without_coalescing_a_message_is_a_resolve_as_with_the_peer() {
+        let month = Load { flush_seconds: 0.0, ..LOAD }.month();
+        assert!((month.messages - 1e9).abs() < 1.0 && (month.queue_operations - 3e9).abs() < 1.0);
+        assert!((peer_dollars(1e9) - (3e9 - 1e6) * 0.4 / 1e6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn coalescing_divides_messages_and_never_beyond_a_messages_size() {
+        let busy = Load { isolates: 1.0, ..LOAD }.month();
+        assert!(busy.messages >= 1e9 * 300.0 / MESSAGE_BYTES, "{busy:?}");
+        let idle = Load { isolates: 1e7, ..LOAD }.month();
+        assert!(idle.messages > 0.99e9, "an isolate that is asked once a minute coalesces nothing: {idle:?}");
+    }
+
+    #[test]
+    fn what_is_included_is_free_and_nothing_is_paid_back() {
+        assert!(KV_WRITES.of(0.0).abs() < 1e-9 && KV_WRITES.of(1e6).abs() < 1e-9);
+        assert!((KV_WRITES.of(3e6) - 10.0).abs() < 1e-9);
+    }
+}
