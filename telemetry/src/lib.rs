@@ -11,6 +11,7 @@
 //!   scrapes, and stands in one module.
 //! - **OTLP** (feature `otlp`) is what collectors take: the messages of the OpenTelemetry protocol, cumulative or delta.
 //! - [`confidence`] maps the reports of Confidence's resolvers into the model; nothing else here knows them.
+//! - [`custom`] metrics are those of any Worker: what of them a message may hold, and which names are not theirs.
 //!
 //! # Example
 //!
@@ -56,6 +57,7 @@
 #[cfg(feature = "test-util")]
 pub mod arbitrary;
 pub mod confidence;
+pub mod custom;
 mod delta;
 mod family;
 mod gauge;
