@@ -259,6 +259,7 @@ impl Flusher {
             resolver_id: self.identity.resolver_id.clone(),
             dimensions: self.identity.dimensions.clone(),
             flag_logs,
+            metrics: Vec::new(),
             dropped: std::mem::take(&mut self.dropped),
         };
         let tombstone = (fragments > 0).then(|| Envelope { flag_logs: telemetry, ..envelope.clone() });

@@ -150,7 +150,7 @@ pub fn add_dropped(dropped: &mut Vec<v1::Dropped>, reason: v1::dropped::Reason, 
     }
     match dropped.iter_mut().find(|entry| entry.reason == i32::from(reason)) {
         Some(entry) => entry.assignments = entry.assignments.saturating_add(assignments),
-        None => dropped.push(v1::Dropped { reason: i32::from(reason), assignments }),
+        None => dropped.push(v1::Dropped { reason: i32::from(reason), assignments, recordings: 0 }),
     }
 }
 
