@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 
-use crate::{flag_logs::WriteFlagLogsRequest, v1};
+#[cfg(feature = "confidence")]
+use crate::flag_logs::WriteFlagLogsRequest;
+use crate::v1;
 
 /// The most bytes that an envelope may have.
 ///
@@ -220,6 +222,7 @@ impl Envelope {
     ///
     /// # Errors
     /// [`EnvelopeError::FlagLogs`].
+    #[cfg(feature = "confidence")]
     pub fn flag_logs(&self) -> Result<WriteFlagLogsRequest, EnvelopeError> {
         WriteFlagLogsRequest::decode(self.flag_logs.as_slice())
             .map_err(|error| EnvelopeError::FlagLogs(error.to_string()))
@@ -257,6 +260,7 @@ impl Envelope {
 ///
 /// # Errors
 /// [`EnvelopeError::TooLarge`] and [`EnvelopeError::FlagLogs`].
+#[cfg(feature = "confidence")]
 pub fn decode_legacy(text: &str) -> Result<WriteFlagLogsRequest, EnvelopeError> {
     within(text.len(), MAX_MESSAGE_BYTES)?;
     // Not the parser's own words: they quote what it did not expect, which is a user's data.

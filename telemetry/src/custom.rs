@@ -7,7 +7,10 @@
 //! The series have the labels that they come with, and no others: who wants to see which Worker, isolate or data centre
 //! counted says so in a label of his own.
 
-use tributary_proto::v1::{self, histogram::Layout, series};
+use tributary_proto::{
+    Message as _,
+    v1::{self, histogram::Layout, series},
+};
 
 use crate::{
     DecodeError, Delta,
@@ -130,6 +133,76 @@ pub fn read(set: v1::MetricSet, window_start_ms: u64, window_end_ms: u64) -> Res
     })
 }
 
+/// Writes a delta as the metrics of messages: as few sets as the rules allow, each of at most `most_bytes` when it is
+/// encoded, in the order of the delta. A family may go on in the next set.
+///
+/// The start of the window is not said: the message does. A reading that is later than `window_end_ms`, by a clock that
+/// was set back, is moved there. A series that alone is over `most_bytes` stands alone.
+#[must_use]
+pub fn write(delta: &Delta, window_end_ms: u64, most_bytes: usize) -> Vec<v1::MetricSet> {
+    let mut sets: Vec<v1::MetricSet> = Vec::new();
+    let mut room = Room::default();
+    for family in delta.to_wire().families {
+        let v1::MetricFamily { series, .. } = family;
+        let head = v1::MetricFamily { series: Vec::new(), ..family };
+        let head_bytes = head.encoded_len().saturating_add(FIELD_BYTES);
+        let mut is_begun = false;
+        for mut series in series {
+            series.start_time_ms = 0;
+            let mut buckets = 0;
+            match &mut series.value {
+                Some(series::Value::Histogram(histogram)) => buckets = bucket_count(histogram),
+                Some(series::Value::Gauge(gauge)) => gauge.time_ms = gauge.time_ms.min(window_end_ms),
+                _ => {}
+            }
+            let bytes = series.encoded_len().saturating_add(FIELD_BYTES);
+            let with_head = if is_begun { bytes } else { bytes.saturating_add(head_bytes) };
+            let taken = room.and(with_head, buckets);
+            if sets.is_empty() || !taken.is_within(most_bytes) {
+                sets.push(v1::MetricSet::default());
+                is_begun = false;
+                room = Room::default().and(bytes.saturating_add(head_bytes), buckets);
+            } else {
+                room = taken;
+            }
+            let Some(set) = sets.last_mut() else { continue };
+            if !is_begun {
+                set.families.push(head.clone());
+                is_begun = true;
+            }
+            if let Some(family) = set.families.last_mut() {
+                family.series.push(series);
+            }
+        }
+    }
+    sets
+}
+
+/// Tag and length of a nested message of at most 2 MiB.
+const FIELD_BYTES: usize = 1 + 3;
+
+/// What a set takes so far.
+#[derive(Clone, Copy, Default)]
+struct Room {
+    bytes: usize,
+    series: usize,
+    buckets: usize,
+}
+
+impl Room {
+    const fn and(self, bytes: usize, buckets: usize) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(bytes),
+            series: self.series.saturating_add(1),
+            buckets: self.buckets.saturating_add(buckets),
+        }
+    }
+
+    const fn is_within(self, most_bytes: usize) -> bool {
+        self.bytes <= most_bytes && self.series <= MAX_MESSAGE_SERIES && self.buckets <= MAX_MESSAGE_BUCKETS
+    }
+}
+
 /// Buckets of a layout, as it names them.
 fn bucket_count(histogram: &v1::Histogram) -> usize {
     let bounds = match &histogram.layout {
@@ -239,5 +312,23 @@ mod tests {
     #[test]
     fn nothing_is_read_as_nothing() {
         assert_eq!(read_delta(&Delta::new()), Ok(CustomMetrics::default()));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_moves_no_reading_past_the_window() {
+        let mut delta = Delta::new();
+        let family = family("g", MetricKind::Gauge);
+        delta.set_gauge(&family, LabelSet::empty(), Gauge::unsigned(7, 5_000)).unwrap();
+        let [set] = write(&delta, WINDOW.1, 1_000).try_into().unwrap();
+        let read = read(set, WINDOW.0, WINDOW.1).unwrap();
+        assert_eq!(read.delta.get("g", &LabelSet::empty()), Some(&Value::Gauge(Gauge::unsigned(7, WINDOW.1))));
+    }
+
+    #[test]
+    fn sets_are_as_few_as_the_bounds_allow() {
+        let delta = counters("c", MAX_MESSAGE_SERIES);
+        assert_eq!(write(&delta, WINDOW.1, 100_000).len(), 1);
+        assert_eq!(write(&counters("c", MAX_MESSAGE_SERIES + 1), WINDOW.1, 100_000).len(), 2);
+        assert_eq!(write(&Delta::new(), WINDOW.1, 100_000), []);
     }
 }

@@ -11,6 +11,7 @@ use tributary_telemetry::{
     HistogramError, LabelSet, MergeError, MetricKind, Number, Snapshot, Value, Zero,
     arbitrary::{COUNTER, DECIMAL, GAUGE, bounds, delta, gauge, histogram, telemetry_delta},
     confidence::{TelemetryDelta, declare_resolver},
+    custom,
     limits::{
         MAX_CUSTOM_BYTES, MAX_CUSTOM_SERIES, MAX_FAMILY_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES,
         MAX_UNKNOWN_REASONS,
@@ -126,6 +127,22 @@ fn custom_families_leave_room_for_those_of_the_pipeline() {
 }
 
 proptest! {
+    /// However small the sets, what is read of them together is what was written, and each is one that a reader takes.
+    #[test]
+    fn a_delta_comes_out_of_messages_as_it_went_in(delta in delta(), most_bytes in 1_usize..400) {
+        let mut read = Delta::new();
+        for set in custom::write(&delta, 2_000, most_bytes) {
+            let is_alone = set.families.iter().map(|family| family.series.len()).sum::<usize>() == 1;
+            prop_assert!(is_alone || set.encoded_len() <= most_bytes);
+            let part = custom::read(set, 1_000, 2_000).unwrap();
+            prop_assert_eq!(part.reserved_series, 0);
+            read.merge(&part.delta).unwrap();
+        }
+        // A window, where the delta said another one or none.
+        prop_assert_eq!(values(&[&read]), values(&[&delta]));
+        prop_assert!(read.is_empty() || read.start_time_ms() == Some(1_000));
+    }
+
     #[test]
     fn what_fits_is_merged_and_what_does_not_is_given_back_whole(a in delta(), b in delta()) {
         let mut merged = a.clone();
