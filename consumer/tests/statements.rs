@@ -19,6 +19,7 @@ use tributary_consumer::ledger::{
     book::Book,
     commit::{StreamKind, StreamRow},
     import,
+    journal::{self, StoredEntry, StoredMark},
     migration::{self, StoredMissing},
     storage::{self, StoredState, StoredStream, StoredTally},
     stream::StreamProgress,
@@ -115,6 +116,32 @@ fn the_longest_silent_of_one_kind_are_chosen_and_the_silent_of_all() {
     assert_eq!(ids(oldest), ["00".repeat(16)]);
     assert_eq!(ids(silent), ["01".repeat(16), "ff".repeat(16)]);
     assert_eq!(ids(left), ["01".repeat(16), "ab".repeat(16)]);
+}
+
+#[test]
+fn the_journal_is_written_over_in_turn_and_read_beyond_its_mark() {
+    let mut statements = create();
+    statements.push((journal::SELECT_MARK, json!([])));
+    let upsert = |slot: i64, sequence: u64, rows: &str| (journal::UPSERT, json!([slot, sequence, rows]));
+    statements.extend([
+        upsert(1, 1, "one"),
+        upsert(0, 1_024, "three"),
+        upsert(2, 2, "two"),
+        (journal::SELECT, json!([])),
+    ]);
+    statements.extend([upsert(journal::MARK, 2, ""), (journal::SELECT, json!([])), (journal::SELECT_MARK, json!([]))]);
+    statements.extend([upsert(1, 1_025, "four"), upsert(journal::MARK, 1_024, ""), (journal::SELECT, json!([]))]);
+    let results = sqlite(&statements);
+    let entries = |at: usize| -> Vec<(u64, String)> {
+        let entries: Vec<StoredEntry> = read(&results[results.len() - at]);
+        entries.into_iter().map(|entry| (entry.sequence, entry.rows)).collect()
+    };
+    let entry = |sequence, rows: &str| (sequence, rows.to_owned());
+    assert!(results[storage::CREATE.len()].is_empty(), "no mark before the first fold");
+    assert_eq!(entries(7), [entry(1, "one"), entry(2, "two"), entry(1_024, "three")]);
+    assert_eq!(entries(5), [entry(1_024, "three")]);
+    assert_eq!(read::<StoredMark>(&results[results.len() - 4]), [StoredMark { sequence: 2 }]);
+    assert_eq!(entries(1), [entry(1_025, "four")]);
 }
 
 /// The tables as schema 1 made them.

@@ -5,8 +5,7 @@ use tributary_telemetry::{Delta, LabelSet, confidence::catalog};
 
 use super::{
     BACKEND_REQUESTS, BATCH_MESSAGES, CUSTOM_REFUSED, FORGOTTEN_STREAMS, IMPORTS, KV_WRITES, MALFORMED, MESSAGES,
-    NotRecorded,
-    SERIES_FOLDED, SERIES_REFUSED, add, add_observations,
+    NotRecorded, SERIES_FOLDED, SERIES_REFUSED, add, add_observations,
 };
 use crate::{
     backend::delivery::{DeliveryOutcome, Destination},

@@ -26,7 +26,10 @@ use tributary_tests::{
     wait::eventually,
 };
 
-use crate::consumer::{LIMIT, backend, delivery, now_ms, start, start_with};
+use crate::{
+    consumer::{LIMIT, backend, delivery, now_ms, start, start_with},
+    ledger::kill_folded,
+};
 
 #[path = "../../benches/peer/inputs.rs"]
 #[allow(dead_code, reason = "the benches use all of it")]
@@ -203,7 +206,7 @@ fn counters_go_on_where_the_resolver_left_them_and_a_second_import_changes_nothi
     expect_goes_on(&consumer, &peer, "confidence_flush");
 
     // Nor does it after a restart, nor when every stream is long forgotten.
-    consumer.kill();
+    kill_folded(&folder, &backend.url(), consumer);
     let past = "UPDATE streams SET last_seen_ms = last_seen_ms - ?";
     execute(folder.path(), &[(past, json!([6 * DAY_MS]))]).unwrap();
     let consumer = start_with(&folder, &backend.url(), &[("METRICS_SOURCE", "ledger")]);
