@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run redrive cloud test build chaos bench lint fmt setup clean
+.PHONY: help run redrive import cloud test build chaos bench lint fmt setup clean
 
 # The tools that setup found or built.
 TOOLS := . .run/tools.env;
@@ -22,6 +22,9 @@ run: build ## Run both Workers locally, with a stub backend and demo traffic, un
 
 redrive: setup ## Send dead letters back to the queue: URL= TOKEN= (default: the local installation), REASON=, LIMIT=
 	@$(TOOLS) cargo run --quiet -p tributary-local -- redrive
+
+import: setup ## Go on from what Spotify's resolver counted: FROM= URL= METRICS_TOKEN= ARGS= (docs/migration.md)
+	@$(TOOLS) cargo run --quiet -p tributary-deployer -- import-snapshot $(FROM) $(if $(URL),--url $(URL)) $(ARGS)
 
 cloud: setup ## A Cloudflare of your own on loopback, to try make deploy without an account (CLOUD= PORT= WORKERS_PORT=)
 	@$(TOOLS) cargo build --quiet -p tributary-tests --bin fake-cloudflare

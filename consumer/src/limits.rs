@@ -144,6 +144,23 @@ pub const MAX_DEAD_PAGE_BYTES: usize = 4 << 20;
 /// How long one call of redrive goes on; what is left is said, and the next call takes it up.
 pub const REDRIVE_TIME: Duration = Duration::from_secs(20);
 
+/// The most bytes of an import: what one family of the state can hold. What one resolver counts takes some kilobytes, and
+/// 450 bytes for each label set of provider initialisations.
+pub const MAX_IMPORT_BYTES: usize = 512 << 10;
+
+/// How much is read, and not kept, of an import that is too long.
+pub const MAX_DRAINED_IMPORT_BYTES: usize = 4 << 20;
+
+/// The most imports that the Ledger takes: one is usual, and each is remembered for good.
+pub const MAX_IMPORTS: usize = 64;
+
+/// The most bytes of the name of an import's source.
+pub const MAX_IMPORT_SOURCE_BYTES: usize = 200;
+
+/// The greatest total that an import brings. Ten thousand resolves a second of 10 ms each come to it, as a sum of
+/// microseconds, after 365 years; a counter that wrapped below 0 lies above.
+pub const MAX_IMPORT_TOTAL: u64 = 1 << 60;
+
 /// A JSON body that is longer cannot have come as JSON, whose limit is that of a message; the structured clone of
 /// something else becomes longer text than it was.
 pub const MAX_JSON_BODY_BYTES: usize = 1 << 20;
@@ -160,3 +177,17 @@ pub const MAX_COOKIE_HEADER_BYTES: usize = 16 << 10;
 
 /// How long a browser keeps the cookie of the status page: a working day.
 pub const SESSION_AGE: Duration = Duration::from_secs(12 * 3600);
+
+/// The most commits that the journal of stream rows holds; then it is folded. At 100 commits a second that is every ten
+/// seconds, at one batch every two seconds every half an hour.
+pub const MAX_JOURNAL_COMMITS: u64 = 1_024;
+
+/// The most streams whose rows wait in memory to be folded: about 4 MB.
+pub const MAX_JOURNAL_STREAMS: usize = 16_384;
+
+/// Size of the journal that folds it. What a Ledger that starts has to read of it is this and one commit.
+pub const MAX_JOURNAL_BYTES: usize = 4 << 20;
+
+/// Rows of one statement that folds the journal: with the longest rows (64 gaps and an account of 128 bytes) its one
+/// parameter stays below the 2 MB that SQLite takes on the platform.
+pub const MAX_ROWS_PER_STATEMENT: usize = 500;

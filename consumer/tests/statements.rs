@@ -18,6 +18,8 @@ use serde_json::{Value as Json, json};
 use tributary_consumer::ledger::{
     book::Book,
     commit::{StreamKind, StreamRow},
+    import,
+    journal::{self, StoredEntry, StoredMark},
     migration::{self, StoredMissing},
     storage::{self, StoredState, StoredStream, StoredTally},
     stream::StreamProgress,
@@ -116,6 +118,32 @@ fn the_longest_silent_of_one_kind_are_chosen_and_the_silent_of_all() {
     assert_eq!(ids(left), ["01".repeat(16), "ab".repeat(16)]);
 }
 
+#[test]
+fn the_journal_is_written_over_in_turn_and_read_beyond_its_mark() {
+    let mut statements = create();
+    statements.push((journal::SELECT_MARK, json!([])));
+    let upsert = |slot: i64, sequence: u64, rows: &str| (journal::UPSERT, json!([slot, sequence, rows]));
+    statements.extend([
+        upsert(1, 1, "one"),
+        upsert(0, 1_024, "three"),
+        upsert(2, 2, "two"),
+        (journal::SELECT, json!([])),
+    ]);
+    statements.extend([upsert(journal::MARK, 2, ""), (journal::SELECT, json!([])), (journal::SELECT_MARK, json!([]))]);
+    statements.extend([upsert(1, 1_025, "four"), upsert(journal::MARK, 1_024, ""), (journal::SELECT, json!([]))]);
+    let results = sqlite(&statements);
+    let entries = |at: usize| -> Vec<(u64, String)> {
+        let entries: Vec<StoredEntry> = read(&results[results.len() - at]);
+        entries.into_iter().map(|entry| (entry.sequence, entry.rows)).collect()
+    };
+    let entry = |sequence, rows: &str| (sequence, rows.to_owned());
+    assert!(results[storage::CREATE.len()].is_empty(), "no mark before the first fold");
+    assert_eq!(entries(7), [entry(1, "one"), entry(2, "two"), entry(1_024, "three")]);
+    assert_eq!(entries(5), [entry(1_024, "three")]);
+    assert_eq!(read::<StoredMark>(&results[results.len() - 4]), [StoredMark { sequence: 2 }]);
+    assert_eq!(entries(1), [entry(1_025, "four")]);
+}
+
 /// The tables as schema 1 made them.
 const SCHEMA_1: [&str; 2] = [
     "CREATE TABLE streams (stream_id TEXT PRIMARY KEY, kind INTEGER NOT NULL, high_water INTEGER NOT NULL, \
@@ -163,4 +191,20 @@ fn a_database_of_schema_1_goes_on_as_one_of_today() {
     assert_eq!(book.status.missing, BTreeMap::from([("unknown".to_owned(), 6)]));
     assert_eq!(book.status.streams, BTreeMap::from([("producer", 1), ("consumer", 1)]));
     assert_eq!(book.state.start_time_ms(), 1_000);
+}
+
+#[test]
+fn imports_read_back_in_their_order_and_a_source_has_one_row() {
+    let add = |source: &str, record: &[u8]| (import::INSERT, json!([source, {"blob": record}]));
+    let rows = sqlite(&[
+        (import::CREATE, json!([])),
+        (import::CREATE, json!([])),
+        add("kv:z", b"first"),
+        add("kv:a", b"second"),
+        (import::SELECT, json!([])),
+    ]);
+    let records: Vec<_> = rows[4].iter().map(|row| row["record"]["blob"].to_string()).collect();
+    assert_eq!(records, [json!(b"first").to_string(), json!(b"second").to_string()]);
+    let again = [(import::CREATE, json!([])), add("kv:z", b"first"), add("kv:z", b"other")];
+    assert!(std::panic::catch_unwind(|| sqlite(&again)).is_err(), "whatever decided it, the second does not get in");
 }

@@ -13,7 +13,8 @@ pub enum Route {
     StateEtag,
     /// `OPTIONS` of any path: the CORS preflight.
     Preflight,
-    /// `GET` or `HEAD` of `/metrics`, `/dead-letters` and the status page, `POST` of their verbs: for the consumer.
+    /// `GET` or `HEAD` of `/metrics`, `/dead-letters`, `/ledger:import` and the status page, `POST` of their verbs: for
+    /// the consumer.
     Metrics,
 }
 
@@ -37,6 +38,7 @@ pub fn route(method: &str, path: &str) -> Result<Route, ApiError> {
         "/dead-letters:redrive" | "/dead-letters:discard" | "/status/login" | "/status/logout" => {
             (Route::Metrics, &["POST"], "POST, OPTIONS")
         }
+        "/ledger:import" => (Route::Metrics, &["GET", "HEAD", "POST"], "GET, HEAD, POST, OPTIONS"),
         _ => return Err(ApiError::NotFound),
     };
     if methods.contains(&method) { Ok(route) } else { Err(ApiError::MethodNotAllowed { allow }) }
@@ -150,6 +152,8 @@ mod tests {
         assert_eq!(route("GET", "/v1/state:etag"), Ok(Route::StateEtag));
         assert_eq!(route("POST", "/dead-letters:redrive"), Ok(Route::Metrics));
         assert_eq!(route("POST", "/dead-letters%3Adiscard"), Ok(Route::Metrics));
+        assert_eq!(route("POST", "/ledger:import"), Ok(Route::Metrics));
+        assert_eq!(route("GET", "/ledger%3Aimport"), Ok(Route::Metrics));
         assert_eq!(route("POST", "/status/login"), Ok(Route::Metrics));
         assert_eq!(route("POST", "/status/logout"), Ok(Route::Metrics));
         for path in ["/metrics", "/dead-letters", "/status", "/status/app.js", "/status/app.css", "/status/versions"] {

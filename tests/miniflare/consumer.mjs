@@ -3,6 +3,8 @@
 //
 //   POST /queue            JSON [{id, attempts, timestampMs, base64 | text | object}]; answers with the queue's result
 //   POST /dead-queue       the same for the dead-letter queue
+//   POST /peer-queue       sends the body as a string to flag-logs-queue, as Spotify's resolver does, with the content
+//                          type of the header x-content-type; the emulator delivers it to the consumer
 //   anything else          goes to the Worker, but for what serve.mjs keeps for itself
 //
 // Arguments: the folder of the build, the folder to persist in, and the bindings as JSON.
@@ -28,16 +30,30 @@ const miniflare = new Miniflare({
         // What the consumer gives up comes back to it, as in wrangler/consumer.toml, and so does what is redriven.
         queueConsumers: {
           "tributary-deltas": { maxBatchSize: 100, maxBatchTimeout: 0.1, maxRetries: 20 },
+          // The queue of Spotify's resolver, as docs/migration.md attaches it.
+          "flag-logs-queue": { maxBatchSize: 100, maxBatchTimeout: 0.1, maxRetries: 20 },
           "tributary-deltas-dead": { maxBatchSize: 20, maxBatchTimeout: 0.1, maxRetries: 100 },
         },
         kvNamespaces: { CONFIDENCE_METRICS_KV: "metrics", CONFIDENCE_STATE_KV: "state" },
         bindings,
+      },
+      {
+        name: "peer",
+        modules: true,
+        script: `export default { async fetch(request, env) {
+          const contentType = request.headers.get("x-content-type");
+          await env.flag_logs_queue.send(await request.text(), contentType ? { contentType } : undefined);
+          return new Response("sent");
+        } }`,
+        compatibilityDate: "2026-10-01",
+        queueProducers: { flag_logs_queue: "flag-logs-queue" },
       },
     ],
   }),
   resourcePersistencePath: persist,
 });
 const consumer = await miniflare.getWorker("consumer");
+const peer = await miniflare.getWorker("peer");
 
 function message({ id, attempts, timestampMs, base64, text, object }) {
   const content = base64 !== undefined ? new Uint8Array(Buffer.from(base64, "base64")) : (text ?? object);
@@ -50,5 +66,8 @@ serve(miniflare, "consumer", async (url, request) => {
     const queue = url.pathname === "/queue" ? "tributary-deltas" : "tributary-deltas-dead";
     return Response.json(await consumer.queue(queue, messages));
   }
-  return consumer.fetch(url.href, { method: request.method, headers: request.headers });
+  const hasBody = request.method === "POST" || request.method === "PUT";
+  const body = hasBody ? await read(request) : undefined;
+  const init = { method: request.method, headers: request.headers, body, redirect: "manual" };
+  return url.pathname === "/peer-queue" ? peer.fetch(url.href, init) : consumer.fetch(url.href, init);
 });

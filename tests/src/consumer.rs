@@ -130,6 +130,21 @@ impl Consumer {
         serde_json::from_str(&reply.body).map_err(|error| format!("{error}: {}", reply.body))
     }
 
+    /// Sends a string to the queue of Spotify's resolver, as its Worker does; the consumer gets it from there.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn send_as_peer(&self, text: &str, content_type: Option<&str>) -> Result<(), String> {
+        let headers: Vec<_> = content_type.map(|content_type| ("x-content-type", content_type)).into_iter().collect();
+        let reply = self.send("POST", "/peer-queue", &headers, text.as_bytes())?;
+        if reply.status == 200 { Ok(()) } else { Err(format!("status {}: {}", reply.status, reply.body)) }
+    }
+
+    /// The base URL.
+    pub fn url(&self) -> &str {
+        self.0.url()
+    }
+
     /// Writes a value into a KV namespace.
     ///
     /// # Errors

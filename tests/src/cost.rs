@@ -18,6 +18,8 @@ const BATCH_SECONDS: f64 = 2.0;
 /// Default of `PUBLISH_INTERVAL_MS`; a publication writes two keys.
 const PUBLISH_SECONDS: f64 = 10.0;
 const KEYS: f64 = 2.0;
+/// Commits between two folds of the Ledger's journal.
+const JOURNAL_COMMITS: f64 = 1_024.0;
 /// How long an isolate keeps the resolver state before it reads KV again.
 const STATE_SECONDS: f64 = 30.0;
 /// What a Durable Object of 128 MB uses while it is awake, which with traffic is always.
@@ -98,8 +100,11 @@ impl Load {
             kv_writes: publications * KEYS,
             kv_reads: self.resolves.min(self.isolates * MONTH_SECONDS / STATE_SECONDS),
             ledger_requests: batches + publications,
-            // Of a batch: the state and each stream. Of a publication: the state, and the alarm twice.
-            ledger_rows: batches * (1.0 + batch.min(self.isolates)) + publications * 3.0,
+            // Of a batch: the state and an entry of the journal. Of a fold: each stream that has spoken, and the mark. Of a
+            // publication: the state, and the alarm twice.
+            ledger_rows: batches * 2.0
+                + batches / JOURNAL_COMMITS * (self.isolates.min(batch * JOURNAL_COMMITS) + 1.0)
+                + publications * 3.0,
             ledger_gigabyte_seconds: MONTH_SECONDS * LEDGER_GIGABYTES,
         }
     }
@@ -193,6 +198,8 @@ fn short(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tributary_consumer::limits::{DEFAULT_PUBLISH_INTERVAL, MAX_JOURNAL_COMMITS};
+
     use super::*;
 
     const LOAD: Load = Load { resolves: 1e9, isolates: 500.0, flush_seconds: 1.0, bytes_per_resolve: 300.0 };
@@ -210,6 +217,12 @@ mod tests {
         assert!(busy.messages >= 1e9 * 300.0 / MESSAGE_BYTES, "{busy:?}");
         let idle = Load { isolates: 1e7, ..LOAD }.month();
         assert!(idle.messages > 0.99e9, "an isolate that is asked once a minute coalesces nothing: {idle:?}");
+    }
+
+    #[test]
+    fn the_rules_are_those_of_the_pipeline() {
+        assert!((JOURNAL_COMMITS - f64::from(u32::try_from(MAX_JOURNAL_COMMITS).unwrap_or(0))).abs() < 1e-9);
+        assert!((PUBLISH_SECONDS - DEFAULT_PUBLISH_INTERVAL.as_secs_f64()).abs() < 1e-9);
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl Miniflare {
         Ok(started)
     }
 
+    /// The base URL.
+    pub fn url(&self) -> &str {
+        &self.base_url
+    }
+
     /// Sends a request to the Worker.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use super::{
     account::{self, Entries},
     commit::{StreamKind, StreamRow},
     floor::{Floors, StreamBounds},
+    journal::Journal,
     storage::{StorageError, StoredState, StoredTally},
 };
 use crate::{
@@ -29,6 +30,8 @@ pub struct Book {
     pub status: LedgerStatus,
     /// `METRICS_DIMENSIONS_BUDGET`; not a part of what is stored.
     pub dimensions_budget: usize,
+    /// Rows of streams that are not in their table yet.
+    pub journal: Journal,
 }
 
 /// Why streams are forgotten.
@@ -67,10 +70,12 @@ impl Book {
             floors: Floors::default(),
             status: LedgerStatus::default(),
             dimensions_budget: DEFAULT_DIMENSIONS_BUDGET,
+            journal: Journal::default(),
         })
     }
 
-    /// What is stored, or a new state where nothing at all is stored.
+    /// What is stored, or a new state where nothing at all is stored. The tallies are those of a journal that is folded;
+    /// it has to be put in where it is not new.
     ///
     /// # Errors
     /// [`StorageError`]: what is stored cannot be used.
@@ -95,7 +100,8 @@ impl Book {
         match stored {
             Some(stored) => {
                 let (state, floors) = stored.open()?;
-                Ok(Self { state, floors, status, dimensions_budget: DEFAULT_DIMENSIONS_BUDGET })
+                let (dimensions_budget, journal) = (DEFAULT_DIMENSIONS_BUDGET, Journal::default());
+                Ok(Self { state, floors, status, dimensions_budget, journal })
             }
             None if status.streams.values().any(|streams| *streams > 0) => Err(StorageError::StateMissing),
             None => Self::new(resolver_id, now_ms),

@@ -6,6 +6,7 @@
 //! | schema | what it lacks |
 //! | --- | --- |
 //! | 1 | floors (it refused whatever was older than the horizon), accounts. `state` held a `LedgerState` alone |
+//! | 2 | the journal. All that it stored reads the same; an older version would not see what is in the journal |
 
 use tributary_telemetry::Snapshot;
 
@@ -24,7 +25,7 @@ use crate::{
 pub const MISSING_1: &str = "SELECT COALESCE(SUM((gap.value->>1) - (gap.value->>0) + 1), 0) AS missing \
      FROM streams, json_each(streams.gaps) AS gap WHERE kind <> 3";
 
-/// Statements that bring the tables from schema 1 to 2. The last takes the floor.
+/// Statements that bring the tables from schema 1 to today's. The last takes the floor.
 pub const TABLES_1: [&str; 4] = [
     "ALTER TABLE streams ADD COLUMN floor_ms INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE streams ADD COLUMN account TEXT NOT NULL DEFAULT ''",
@@ -69,6 +70,7 @@ pub fn from_1(stored: &StoredState, missing: u64, now_ms: u64) -> Result<Migrate
         floors: Floors::all_at(floor_ms),
         status: Default::default(),
         dimensions_budget: DEFAULT_DIMENSIONS_BUDGET,
+        journal: Default::default(),
     };
     self_metrics::declare_accounts(&mut book.state);
     let entries = Entries::from([(UNKNOWN.to_owned(), Entry { sent: missing, ..Entry::default() })]);

@@ -8,8 +8,10 @@
 //! | [`account`] | the records of each producer: sent, applied, missing, lost |
 //! | [`book`] | what is in memory: state, floors, counts over the rows; loading and forgetting |
 //! | [`storage`] | the rows: schema, checksum, and what is read and written for one commit |
+//! | [`journal`] | what commits changed of the rows of streams, until it is folded into their table |
 //! | [`migration`] | what becomes of rows of an older schema |
 //! | [`dead_letters`] | the table of messages that were given up |
+//! | [`import`] | totals counted elsewhere, each source once: the decision and its table |
 //! | [`publish`] | when the state is published, and what. Pure |
 //!
 //! `platform::object` is the Durable Object that wires them to SQLite, alarm and KV.
@@ -20,6 +22,8 @@ pub mod book;
 pub mod commit;
 pub mod dead_letters;
 pub mod floor;
+pub mod import;
+pub mod journal;
 pub mod migration;
 pub mod publish;
 pub mod sources;

@@ -2,7 +2,8 @@
 //!
 //! | table | row | written |
 //! | --- | --- | --- |
-//! | `streams` | one per stream that is remembered: kind, high-water mark, gaps, when it was last seen, floor, account, how many records are missing | with each commit that covers the stream |
+//! | `streams` | one per stream that is remembered: kind, high-water mark, gaps, when it was last seen, floor, account, how many records are missing | when the journal is folded |
+//! | `journal` | the rows that commits changed since, see [`super::journal`] | with each commit that covers streams |
 //! | `state` | one: schema, checksum, the encoded cumulative state and floors | with each commit |
 //!
 //! Atomicity: a commit reads, decides and writes without an `await`, inside one `transactionSync`, so that either all
@@ -18,21 +19,26 @@ use super::{
     book::Book,
     commit::{StreamKind, StreamRow},
     floor::Floors,
+    journal,
     stream::{Gap, StreamProgress},
 };
 
 /// Schema of the tables and of the rows in them. [`super::migration`] reads older ones.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
+
+/// The schema without a journal; all that is stored reads the same.
+pub const WITHOUT_JOURNAL: u32 = 2;
 
 /// Statements that make the tables where they are missing.
 ///
 /// `WITHOUT ROWID` because a key that is not an integer otherwise costs a second written row.
-pub const CREATE: [&str; 2] = [
+pub const CREATE: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS streams (stream_id TEXT PRIMARY KEY, kind INTEGER NOT NULL, \
      high_water INTEGER NOT NULL, gaps TEXT NOT NULL, last_seen_ms INTEGER NOT NULL, floor_ms INTEGER NOT NULL, \
      account TEXT NOT NULL, missing INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 0), schema INTEGER NOT NULL, \
      checksum INTEGER NOT NULL, bytes BLOB NOT NULL)",
+    journal::CREATE,
 ];
 
 /// Rows of the streams named by a JSON array of their ids: any number of them through one bound parameter, of which a
@@ -111,12 +117,18 @@ pub enum StorageError {
     /// Written by a newer version: rolling back past a schema change needs the migration undone first.
     #[error("the stored state has schema {0}, this version knows {SCHEMA}")]
     Schema(u32),
+    /// The entry before this one is missing, and with it what it says was counted.
+    #[error("the journal has no entry before commit {0}")]
+    Journal(u64),
     /// The bytes are not those that were written.
     #[error("the stored state is corrupt: its checksum does not match")]
     Checksum,
     /// The bytes are those that were written, and do not decode.
     #[error("the stored state does not decode: {0}")]
     State(String),
+    /// A row of the imports does not decode.
+    #[error("a stored import does not decode: {0}")]
+    Import(String),
     /// Streams without a state: the state was lost.
     #[error("there are streams but no state: the state was lost")]
     StateMissing,
@@ -145,15 +157,36 @@ pub fn encode_rows(rows: &BTreeMap<StreamId, StreamRow>) -> String {
     serde_json::Value::from_iter(rows.iter().map(row)).to_string()
 }
 
+/// Reads what [`encode_rows`] wrote.
+///
+/// # Errors
+/// [`StorageError::Stream`]
+pub fn decode_rows(text: &str) -> Result<BTreeMap<StreamId, StreamRow>, StorageError> {
+    type Row = (String, i32, u64, Vec<(u64, u64)>, u64, u64, String, u64);
+    let rows: Vec<Row> = serde_json::from_str(text).map_err(|_| StorageError::Stream("of a commit".to_owned()))?;
+    rows.into_iter()
+        .map(|(stream_id, kind, high_water, gaps, last_seen_ms, floor_ms, account, _)| {
+            // The last column is there to be summed up, and follows from the gaps.
+            let stored =
+                StoredStream { stream_id, kind, high_water, gaps: String::new(), last_seen_ms, floor_ms, account };
+            with_gaps(&stored, gaps)
+        })
+        .collect()
+}
+
 /// Reads a row of `streams`.
 ///
 /// # Errors
 /// [`StorageError::Stream`]
 pub fn decode_row(stored: &StoredStream) -> Result<(StreamId, StreamRow), StorageError> {
+    let gaps = serde_json::from_str(&stored.gaps).map_err(|_| StorageError::Stream(stored.stream_id.clone()))?;
+    with_gaps(stored, gaps)
+}
+
+fn with_gaps(stored: &StoredStream, gaps: Vec<(u64, u64)>) -> Result<(StreamId, StreamRow), StorageError> {
     let corrupt = || StorageError::Stream(stored.stream_id.clone());
     let stream_id = parse_id(&stored.stream_id).ok_or_else(corrupt)?;
     let kind = StreamKind::from_wire(stored.kind).ok_or_else(corrupt)?;
-    let gaps: Vec<(u64, u64)> = serde_json::from_str(&stored.gaps).map_err(|_| corrupt())?;
     let gaps = gaps.into_iter().map(|(first, last)| Gap { first, last }).collect();
     let progress = StreamProgress::restore(stored.high_water, gaps).map_err(|_| corrupt())?;
     let StoredStream { last_seen_ms, floor_ms, ref account, .. } = *stored;
@@ -196,7 +229,7 @@ impl StoredState {
     /// # Errors
     /// [`StorageError`]; a row of an older schema is one of them, [`super::migration`] reads it.
     pub fn open(&self) -> Result<(Snapshot, Floors), StorageError> {
-        if self.schema != SCHEMA {
+        if ![SCHEMA, WITHOUT_JOURNAL].contains(&self.schema) {
             return Err(StorageError::Schema(self.schema));
         }
         let invalid = |error: &dyn std::fmt::Display| StorageError::State(error.to_string());

@@ -6,7 +6,7 @@
 //! window is made when no part is left.
 
 use tributary_telemetry::{
-    Snapshot,
+    ApplyError, Delta, Snapshot,
     otlp::{Export, OtlpOptions, requests, resource_metrics, window::Window},
 };
 
@@ -56,6 +56,23 @@ impl Exported {
     /// What a collector has that was sent nothing yet: the first window begins with the state.
     pub fn nothing_of(state: &Snapshot) -> Self {
         Self { state: Snapshot::new(state.start_time_ms()), time_ms: state.start_time_ms() }
+    }
+
+    /// What a collector has that will never be sent these totals: they were counted before, by another system, and are
+    /// no part of any window. Where nothing was exported yet, `state` is that before the totals came to it.
+    ///
+    /// # Errors
+    /// [`ApplyError`]
+    pub fn with_totals(
+        exported: Option<Self>,
+        state: &Snapshot,
+        totals: &Delta,
+        now_ms: u64,
+    ) -> Result<Self, ApplyError> {
+        let mut exported = exported.unwrap_or_else(|| Self::nothing_of(state));
+        // A part of a state that had room for them.
+        let _seeded = exported.state.seed(totals, now_ms)?;
+        Ok(exported)
     }
 }
 

@@ -5,10 +5,11 @@ use std::{cell::RefCell, rc::Rc};
 use js_sys::Reflect;
 use worker::{Context, Env, Headers, Request, Response, ResponseBody};
 
-use super::{dead_letters::DeadLetters, ledger::Ledger, log, report, runtime, status_page};
+use super::{dead_letters::DeadLetters, import as imports, ledger::Ledger, log, report, runtime, status_page};
 use crate::{
     config::{Config, METRICS_KV},
     dead_letters::request,
+    import,
     scrape::{
         access::{access, operator_access},
         copy::{Copy, Memory, Newest, Publication, Source},
@@ -51,6 +52,11 @@ async fn answer_to(request: &Request, env: &Env, context: &Context, config: &Con
     match request::read(request.method().as_ref(), url.path(), operator, pairs) {
         None => {}
         Some(Ok(call)) => return Ok(DeadLetters::new(env).answer(&call).await),
+        Some(Err(refusal)) => return Ok(refusal),
+    }
+    match import::read(request.method().as_ref(), url.path(), operator, url.query().is_some()) {
+        None => {}
+        Some(Ok(call)) => return imports::answer(call, request, env).await,
         Some(Err(refusal)) => return Ok(refusal),
     }
     if let Some(refusal) = refuse(request.method().as_ref(), url.path(), access) {

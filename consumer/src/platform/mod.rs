@@ -1,9 +1,11 @@
 //! The platform's edge: what of the Workers runtime the consumer uses, behind plain Rust. Nothing here decides.
 
 pub(crate) mod backend;
+pub(crate) mod body;
 pub(crate) mod collector;
 pub(crate) mod dead_letters;
 pub(crate) mod fetch;
+pub(crate) mod import;
 pub(crate) mod ledger;
 pub(crate) mod log;
 pub(crate) mod object;

@@ -18,7 +18,7 @@ use worker::{
 };
 
 use super::{
-    dead_letters,
+    dead_letters, import,
     ledger::{COMMIT_PATH, STATE_PATH},
     log,
     runtime::{config, now_ms},
@@ -30,6 +30,7 @@ use crate::{
         book::{Book, ForgetReason},
         commit::{Commit, Decision, StreamRow, decide},
         floor::StreamBounds,
+        journal::{self, Journal, StoredEntry, StoredMark, Write},
         migration::{self, StoredMissing},
         publish::{Copies, Schedule, render},
         storage::{self, StorageError, StoredState, StoredStream, StoredTally},
@@ -41,6 +42,7 @@ use crate::{
 };
 
 mod dead_letters_table;
+mod imports_table;
 mod otlp;
 
 /// Why the Ledger did not do what it was asked.
@@ -110,6 +112,11 @@ impl DurableObject for Ledger {
             }
             (Method::Get, STATE_PATH) => self.current(),
             (Method::Post, otlp::EXPORT_PATH) => self.export().await,
+            (Method::Get, import::PATH) => self.imports(),
+            (Method::Post, import::PATH) => {
+                let body = request.bytes().await?;
+                self.import_and_schedule(&body).await
+            }
             (Method::Post, path) if path.starts_with(dead_letters::PREFIX) => {
                 let body = request.bytes().await?;
                 self.dead_letters(path, &body).await
@@ -162,7 +169,7 @@ impl Ledger {
         let commit = Commit::from_wire(request).map_err(|error| Failure::Refused(error.to_string()))?;
         let now = now_ms();
         self.with_loaded(|loaded| {
-            let known = self.rows(&commit)?;
+            let known = self.rows(&commit, &loaded.journal)?;
             let decision = decide(&commit, &known, loaded, now).map_err(|error| Failure::Refused(error.to_string()))?;
             let rows = match decision {
                 Decision::Conflict { verdicts } => {
@@ -303,6 +310,10 @@ impl Ledger {
         now: u64,
     ) -> Result<u64, Failure> {
         self.with_loaded(|loaded| {
+            // The table is read as a whole, so it has to be whole.
+            let mut folded = Vec::new();
+            push_rows(&mut folded, loaded.journal.fold())?;
+            self.transaction(folded)?;
             let stored: Vec<StoredStream> = self.sql().exec(select, values)?.to_array()?;
             let rows = stored.iter().map(storage::decode_row).collect::<Result<BTreeMap<_, _>, _>>()?;
             if rows.is_empty() {
@@ -342,15 +353,28 @@ impl Ledger {
         if let Some(old) = stored.as_ref().filter(|stored| stored.schema == 1) {
             stored = Some(self.migrate_from_1(old)?);
         }
+        let mut journal = self.stored_journal()?;
+        let mut statements = Vec::new();
+        push_rows(&mut statements, journal.fold())?;
+        if !statements.is_empty() {
+            self.transaction(statements)?;
+        }
         let tallies: Vec<StoredTally> = sql.exec(storage::COUNT_STREAMS, None)?.to_array()?;
         let mut book = Book::load(stored.as_ref(), &tallies, &self.config.resolver_id, now_ms())?;
+        book.journal = journal;
         book.status.dead_letters = self.inventory()?.counts;
         book.dimensions_budget = self.config.dimensions_budget;
         if stored.is_none() {
             // Stored at once, so that the time it starts at does not move before the first delta comes.
-            self.write(&BTreeMap::new(), &book)?;
+            self.write(&BTreeMap::new(), &mut book)?;
         }
         Ok(book)
+    }
+
+    fn stored_journal(&self) -> Result<Journal, Failure> {
+        let marks: Vec<StoredMark> = self.sql().exec(journal::SELECT_MARK, None)?.to_array()?;
+        let entries: Vec<StoredEntry> = self.sql().exec(journal::SELECT, None)?.to_array()?;
+        Ok(Journal::restore(marks.first().copied(), &entries)?)
     }
 
     fn migrate_from_1(&self, stored: &StoredState) -> Result<StoredState, Failure> {
@@ -378,18 +402,29 @@ impl Ledger {
         Ok(Some(StoredState { schema, checksum, bytes }))
     }
 
-    fn rows(&self, commit: &Commit) -> Result<BTreeMap<StreamId, StreamRow>, Failure> {
-        let ids = storage::encode_ids(&commit.streams());
-        let stored: Vec<StoredStream> =
-            self.sql().exec(storage::SELECT_STREAMS, vec![SqlStorageValue::String(ids)])?.to_array()?;
-        stored.iter().map(|row| storage::decode_row(row).map_err(Failure::from)).collect()
+    fn rows(&self, commit: &Commit, journal: &Journal) -> Result<BTreeMap<StreamId, StreamRow>, Failure> {
+        let mut known = BTreeMap::new();
+        let mut others = Vec::new();
+        for stream_id in commit.streams() {
+            match journal.row(&stream_id) {
+                Some(row) => drop(known.insert(stream_id, row.clone())),
+                None => others.push(stream_id),
+            }
+        }
+        if !others.is_empty() {
+            let ids = SqlStorageValue::String(storage::encode_ids(&others));
+            let stored: Vec<StoredStream> = self.sql().exec(storage::SELECT_STREAMS, vec![ids])?.to_array()?;
+            for row in &stored {
+                let (stream_id, row) = storage::decode_row(row)?;
+                known.insert(stream_id, row);
+            }
+        }
+        Ok(known)
     }
 
-    fn write(&self, rows: &BTreeMap<StreamId, StreamRow>, book: &Book) -> Result<(), Failure> {
+    fn write(&self, rows: &BTreeMap<StreamId, StreamRow>, book: &mut Book) -> Result<(), Failure> {
         let mut statements = vec![state_statement(StoredState::seal(book))];
-        if !rows.is_empty() {
-            statements.push((storage::UPSERT_STREAMS, vec![SqlStorageValue::String(storage::encode_rows(rows))]));
-        }
+        push_rows(&mut statements, book.journal.write(rows))?;
         self.transaction(statements)
     }
 
@@ -416,6 +451,23 @@ impl Ledger {
 
 /// A statement and its parameters.
 type Statement = (&'static str, Vec<SqlStorageValue>);
+
+/// Adds what a journal has to write.
+fn push_rows(statements: &mut Vec<Statement>, write: Option<Write>) -> Result<(), Failure> {
+    let text = SqlStorageValue::String;
+    match write {
+        None => {}
+        Some(Write::Entry { slot, sequence, rows }) => {
+            statements.push((journal::UPSERT, vec![integer(slot)?, integer(sequence)?, text(rows)]));
+        }
+        Some(Write::Fold { rows, mark }) => {
+            statements.extend(rows.into_iter().map(|rows| (storage::UPSERT_STREAMS, vec![text(rows)])));
+            let slot = SqlStorageValue::Integer(journal::MARK);
+            statements.push((journal::UPSERT, vec![slot, integer(mark)?, text(String::new())]));
+        }
+    }
+    Ok(())
+}
 
 fn state_statement(StoredState { schema, checksum, bytes }: StoredState) -> Statement {
     let values = vec![

@@ -1,10 +1,10 @@
 //! The status page: a request to [`crate::status_page`], and its answer back.
 
-use futures::StreamExt as _;
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use worker::{Env, Headers, Request, Response, ResponseBody};
 
+use super::body;
 use crate::{
     config::{Config, VERSION_METADATA},
     limits::{MAX_DRAINED_LOGIN_BYTES, MAX_LOGIN_BYTES},
@@ -44,7 +44,11 @@ pub(crate) async fn serve(request: &Request, env: &Env, config: &Config) -> work
         Ok(route) => {
             let headers = request.headers();
             let authorization = authorization(request)?;
-            let body = if route == Route::Login { read_body(request).await? } else { None };
+            let body = if route == Route::Login {
+                body::read(request, MAX_LOGIN_BYTES, MAX_DRAINED_LOGIN_BYTES).await?
+            } else {
+                None
+            };
             let [accept, content_type, fetch_site, if_none_match, producer] =
                 ["Accept", "Content-Type", "Sec-Fetch-Site", "If-None-Match", PRODUCER_HEADER]
                     .map(|name| headers.get(name).unwrap_or_default());
@@ -70,27 +74,6 @@ pub(crate) async fn serve(request: &Request, env: &Env, config: &Config) -> work
     let is_empty = page_answer.body.is_empty() || method == "HEAD";
     let body = if is_empty { ResponseBody::Empty } else { ResponseBody::Body(page_answer.body) };
     Ok(Some(Response::from_body(body)?.with_status(page_answer.status).with_headers(headers)))
-}
-
-/// The body, unless it is longer than a login may be.
-async fn read_body(request: &Request) -> worker::Result<Option<Vec<u8>>> {
-    if request.inner().body().is_none() {
-        return Ok(Some(Vec::new()));
-    }
-    let mut request = request.clone()?;
-    let mut stream = request.stream()?;
-    let (mut body, mut read) = (Vec::new(), 0_usize);
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk?;
-        read = read.saturating_add(chunk.len());
-        if read > MAX_DRAINED_LOGIN_BYTES {
-            break;
-        }
-        if read <= MAX_LOGIN_BYTES {
-            body.extend_from_slice(&chunk);
-        }
-    }
-    Ok((read <= MAX_LOGIN_BYTES).then_some(body))
 }
 
 /// This Worker. What the platform says of the deploy is an object, not a string, hence by hand.

@@ -18,6 +18,7 @@ use tributary_consumer::{
         book::{Book, ForgetReason},
         commit::{Commit, Decision, decide},
         floor::StreamBounds,
+        journal::{Journal, StoredEntry, StoredMark, Write},
         storage::{self, StoredState, StoredStream, StoredTally},
     },
     pipeline::{BackendPort, LedgerFailure, LedgerPort},
@@ -74,6 +75,8 @@ fn give_way() -> GiveWay {
 #[derive(Default)]
 struct Object {
     streams: BTreeMap<String, StoredStream>,
+    journal: BTreeMap<u64, StoredEntry>,
+    mark: Option<StoredMark>,
     state: Option<StoredState>,
     book: Option<Book>,
     /// How often the delta of each pair was applied.
@@ -82,6 +85,14 @@ struct Object {
 
 impl Object {
     fn book(&mut self, now_ms: u64) -> &mut Book {
+        let mut restored = Journal::default();
+        if self.book.is_none() {
+            let mark = self.mark.map_or(0, |mark| mark.sequence);
+            let mut entries: Vec<_> = self.journal.values().filter(|entry| entry.sequence > mark).cloned().collect();
+            entries.sort_by_key(|entry| entry.sequence);
+            restored = Journal::restore(self.mark, &entries).unwrap();
+            self.store(restored.fold());
+        }
         let (streams, state) = (&self.streams, &mut self.state);
         self.book.get_or_insert_with(|| {
             let mut tallies: BTreeMap<(i32, &str), StoredTally> = BTreeMap::new();
@@ -94,10 +105,27 @@ impl Object {
                 tally.missing += row.progress.missing();
             }
             let tallies: Vec<_> = tallies.into_values().collect();
-            let book = Book::load(state.as_ref(), &tallies, LEGACY_PRODUCER, now_ms).unwrap();
+            let mut book = Book::load(state.as_ref(), &tallies, LEGACY_PRODUCER, now_ms).unwrap();
+            book.journal = restored;
             state.get_or_insert_with(|| StoredState::seal(&book));
             book
         })
+    }
+
+    /// What the statements of the journal do.
+    fn store(&mut self, write: Option<Write>) {
+        match write {
+            None => {}
+            Some(Write::Entry { slot, sequence, rows }) => {
+                let over = self.journal.insert(slot, StoredEntry { sequence, rows });
+                let mark = self.mark.map_or(0, |mark| mark.sequence);
+                assert!(over.is_none_or(|entry| entry.sequence <= mark), "an entry that counts was written over");
+            }
+            Some(Write::Fold { rows, mark }) => {
+                rows.iter().for_each(|rows| self.upsert(rows));
+                self.mark = Some(StoredMark { sequence: mark });
+            }
+        }
     }
 
     /// What the statement that writes rows does.
@@ -123,8 +151,11 @@ impl Object {
     /// `Err`: the transaction failed, and nothing is stored of it.
     fn commit(&mut self, request: &[u8], now_ms: u64, fails: bool) -> Result<CommitResponse, LedgerFailure> {
         let commit = Commit::from_wire(CommitRequest::decode(request).unwrap()).unwrap();
-        let ids: Vec<String> = serde_json::from_str(&storage::encode_ids(&commit.streams())).unwrap();
-        let known = ids.iter().filter_map(|id| self.streams.get(id)).map(|row| storage::decode_row(row).unwrap());
+        let journal = self.book(now_ms).journal.clone();
+        let known = commit.streams().into_iter().filter_map(|id| {
+            let stored = || self.streams.get(&id.to_string()).map(|row| storage::decode_row(row).unwrap().1);
+            Some((id, journal.row(&id).cloned().or_else(stored)?))
+        });
         let known = known.collect();
         let rows = match decide(&commit, &known, self.book(now_ms), now_ms).unwrap() {
             Decision::Conflict { verdicts } => {
@@ -136,7 +167,8 @@ impl Object {
             self.book = None;
             return Err(LedgerFailure("the write failed".into()));
         }
-        self.upsert(&storage::encode_rows(&rows));
+        let write = self.book(now_ms).journal.write(&rows);
+        self.store(write);
         self.state = self.book.as_ref().map(StoredState::seal);
         for record in &commit.records {
             *self.applied.entry((record.stream_id.0, record.sequence)).or_default() += 1;
@@ -147,6 +179,8 @@ impl Object {
 
     fn forget(&mut self, bounds: &StreamBounds, slice: usize, now_ms: u64) {
         let Some((kind, surplus)) = self.book(now_ms).surplus(bounds) else { return };
+        let write = self.book(now_ms).journal.fold();
+        self.store(write);
         let kind = i32::from(kind.to_wire());
         let mut oldest: Vec<_> = self.streams.values().filter(|row| row.kind == kind).collect();
         oldest.sort_by(|a, b| (a.last_seen_ms, &a.stream_id).cmp(&(b.last_seen_ms, &b.stream_id)));
@@ -191,7 +225,10 @@ impl Ledger {
     }
 
     pub(crate) fn streams(&self) -> usize {
-        self.object.borrow().streams.len()
+        let mut object = self.object.borrow_mut();
+        let write = object.book(self.world.now_ms.get()).journal.fold();
+        object.store(write);
+        object.streams.len()
     }
 
     /// The state with its readings, as published.

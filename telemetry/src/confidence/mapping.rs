@@ -54,8 +54,9 @@ impl Source<'_> {
     }
 }
 
-/// The label value of a reason.
-fn reason_label(reason: i32) -> &'static str {
+/// The [`catalog::REASON`] of a reason's number; [`UNKNOWN_REASON`] for one without a known name.
+#[must_use]
+pub fn reason_label(reason: i32) -> &'static str {
     ResolveReason::try_from(reason).map_or(UNKNOWN_REASON, |reason| reason.as_str_name())
 }
 
@@ -142,7 +143,10 @@ impl TelemetryDelta {
 ///
 /// Names come from SDKs and are validated by nobody before us. A name that is not legal is left out and not rewritten:
 /// a rewritten name could be the name of another label.
-fn provider_labels(resolver_id: &str, labels: &BTreeMap<String, String>) -> Result<LabelSet, LabelError> {
+///
+/// # Errors
+/// [`LabelError`] if `resolver_id` is no label value.
+pub fn provider_labels(resolver_id: &str, labels: &BTreeMap<String, String>) -> Result<LabelSet, LabelError> {
     let own = labels.iter().filter_map(|(name, value)| {
         let usable = name != catalog::RESOLVER_ID && value.len() <= MAX_LABEL_VALUE_BYTES;
         let name = LabelName::new(name.clone()).ok().filter(|_| usable)?;

@@ -11,5 +11,5 @@ mod mapping;
 mod telemetry;
 
 pub use decode::WireError;
-pub use mapping::{MappingError, Source, UNKNOWN_REASON, declare_resolver};
+pub use mapping::{MappingError, Source, UNKNOWN_REASON, declare_resolver, provider_labels, reason_label};
 pub use telemetry::{ApplyDedupCounts, EventCounts, KNOWN_REASONS, TelemetryDelta, TelemetryMergeError};

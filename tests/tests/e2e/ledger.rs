@@ -24,7 +24,7 @@ const SINCE_SCHEMA_1: [&str; 5] = [
     "tributary_dead_letter_changes",
 ];
 
-/// Turns the database of a stopped runtime into what a Ledger of schema 1 would have left.
+/// Turns the database of a stopped runtime, whose journal is folded, into what a Ledger of schema 1 would have left.
 fn back_to_schema_1(folder: &Path) {
     let rows = execute(folder, &[("SELECT bytes FROM state", json!([]))]).unwrap();
     let bytes: Vec<u8> = serde_json::from_value(rows[0][0][0]["blob"].clone()).unwrap();
@@ -38,7 +38,7 @@ fn back_to_schema_1(folder: &Path) {
     lost.series.truncate(1);
     lost.series[0].labels.clear();
     let old = LedgerState { metrics: Some(MetricSet { ..metrics }), ..state }.encode_to_vec();
-    let statements: [(&str, Json); 6] = [
+    let statements: [(&str, Json); 7] = [
         (
             "CREATE TABLE old (stream_id TEXT PRIMARY KEY, kind INTEGER NOT NULL, high_water INTEGER NOT NULL, \
              gaps TEXT NOT NULL, last_seen_ms INTEGER NOT NULL) WITHOUT ROWID",
@@ -48,9 +48,21 @@ fn back_to_schema_1(folder: &Path) {
         ("DROP TABLE streams", json!([])),
         ("ALTER TABLE old RENAME TO streams", json!([])),
         ("DROP TABLE dead_letters", json!([])),
+        ("DROP TABLE journal", json!([])),
         ("UPDATE state SET schema = 1, checksum = ?, bytes = ?", json!([crc32fast::hash(&old), { "blob": old }])),
     ];
     execute(folder, &statements).unwrap();
+}
+
+/// Stops a consumer in whose database every row of a stream is in its table: a Ledger that starts folds the journal.
+pub(crate) fn kill_folded(folder: &TempDir, backend_url: &str, consumer: Consumer) {
+    consumer.kill();
+    let consumer = start(folder, backend_url);
+    drop(consumer.metrics().unwrap());
+    consumer.kill();
+    let beyond =
+        "SELECT COUNT(*) FROM journal WHERE slot >= 0 AND sequence > (SELECT sequence FROM journal WHERE slot = -1)";
+    assert_eq!(execute(folder.path(), &[(beyond, json!([]))]).unwrap(), [[[json!(0)]]]);
 }
 
 /// One whose `/metrics` is the Ledger's own word, and not a copy that is published later.
@@ -89,7 +101,7 @@ fn a_database_of_schema_1_goes_on_with_its_totals_and_counts_no_record_twice() {
     // The third record of the stream is still under way.
     consumer.deliver(&[delivery(1, 1, 5), delivery(1, 2, 20), delivery(1, 4, 100)]).unwrap();
     expect_resolves(&consumer, 125.0);
-    consumer.kill();
+    kill_folded(&folder, &backend.url(), consumer);
     back_to_schema_1(folder.path());
 
     let consumer = start(&folder, &backend.url());
@@ -108,7 +120,7 @@ fn a_database_of_schema_1_goes_on_with_its_totals_and_counts_no_record_twice() {
     consumer.kill();
 
     let schema = execute(folder.path(), &[("SELECT schema FROM state", json!([]))]).unwrap();
-    assert_eq!(schema, [[[json!(2)]]]);
+    assert_eq!(schema, [[[json!(3)]]]);
     let consumer = start(&folder, &backend.url());
     consumer.deliver(&[delivery(1, 3, 1_000), delivery(2, 2, 1_000_000)]).unwrap();
     expect_resolves(&consumer, 1_111_125.0);
@@ -121,7 +133,7 @@ fn a_stream_that_is_silent_past_the_horizon_is_forgotten_on_the_alarm_and_what_i
     consumer.deliver(&[delivery(1, 1, 5), delivery(1, 3, 20), delivery(1, 6, 100), delivery(2, 1, 1_000)]).unwrap();
     expect_resolves(&consumer, 1_125.0);
     expect_account(&consumer, "cf-resolver", [7.0, 4.0, 3.0, 0.0]);
-    consumer.kill();
+    kill_folded(&folder, &backend.url(), consumer);
     // Six days pass, and the second stream has spoken meanwhile.
     let silent = "UPDATE streams SET last_seen_ms = last_seen_ms - ? WHERE stream_id = ?";
     execute(folder.path(), &[(silent, json!([6 * DAY_MS, "01".repeat(16)]))]).unwrap();

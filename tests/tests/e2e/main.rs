@@ -9,6 +9,7 @@
 //! | `consumer` | the consumer alone, handed batches that a queue would hand it on a bad day |
 //! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
 //! | `scrape` | `/metrics` as an HTTP resource: formats, codings, conditions, options, freshness |
+//! | `migration` | docs/migration.md, played: counters go on from those of Spotify's resolver |
 //! | `ledger` | its database as an older version left it, and as time leaves it |
 //! | `otlp` | a collector is sent what `/metrics` says, with its credentials, across a restart |
 //! | `otlp_faults` | the push tries again what may pass and nothing else, and holds up nobody |
@@ -30,6 +31,7 @@ mod dashboards;
 mod dead_letters;
 mod http;
 mod ledger;
+mod migration;
 mod otlp;
 mod otlp_collector;
 mod otlp_delta;

@@ -292,3 +292,28 @@ proptest! {
         prop_assert_eq!(once.len(), count, "no part twice");
     }
 }
+
+#[test]
+fn totals_that_another_system_counted_are_in_no_window() {
+    for exported_before in [false, true] {
+        let mut state = Snapshot::new(NOW);
+        grown(&mut state, 2, 5);
+        let window = |exported: &Exported, state: &Snapshot| next_window(exported, state, &options(), 1 << 20, NOW + 9);
+        let exported = exported_before.then(|| window(&Exported::nothing_of(&state), &state).unwrap().1);
+        let mut totals = Delta::new();
+        for name in ["0", "new"] {
+            totals.add_counter(&FAMILY, LabelSet::from_pairs([("name", name)]).unwrap(), 1_000).unwrap();
+        }
+        totals.set_start(7);
+        let before = state.clone();
+        let _seeded = state.seed(&totals, NOW).unwrap();
+        let exported = Exported::with_totals(exported, &before, &totals, NOW).unwrap();
+        assert!(exported.time_ms >= NOW, "the window begins where it began, and not with the totals");
+        grown(&mut state, 1, 3);
+        let (parts, next) = window(&exported, &state).unwrap();
+        let sent: u64 =
+            parts.iter().map(|part| sum_of(&ExportMetricsServiceRequest::decode(part.as_slice()).unwrap())).sum();
+        assert_eq!(sent, if exported_before { 3 } else { 5 + 5 + 3 });
+        assert!(window(&next, &state).is_none());
+    }
+}

@@ -152,9 +152,7 @@ impl Ledger {
 
     /// Makes the next window where the one before has reached the collector.
     fn make_window(&self, options: &OtlpOptions, now: u64) -> Result<(), Failure> {
-        for statement in queue::CREATE {
-            self.sql().exec(statement, None)?;
-        }
+        self.create_tables()?;
         if self.part_behind(0)?.is_some() {
             return Ok(());
         }
@@ -165,13 +163,23 @@ impl Ledger {
             let Some((parts, next)) = next_window(&exported, &state, options, MAX_REQUEST_BYTES, now) else {
                 return Ok(());
             };
-            let bytes = next.state.encode();
             let mut statements: Vec<Statement> = parts.into_iter().map(insert).collect();
-            let checksum = crc32fast::hash(&bytes);
-            let values = vec![integer(next.time_ms)?, integer(checksum.into())?, SqlStorageValue::Blob(bytes)];
-            statements.push((queue::UPSERT_EXPORTED, values));
+            statements.push(exported_statement(&next)?);
             self.transaction(statements)
         })
+    }
+
+    fn create_tables(&self) -> Result<(), Failure> {
+        for statement in queue::CREATE {
+            self.sql().exec(statement, None)?;
+        }
+        Ok(())
+    }
+
+    /// The state that was exported last, also where deltas were never asked for.
+    pub(super) fn exported_or_none(&self) -> Result<Option<Exported>, Failure> {
+        self.create_tables()?;
+        self.exported()
     }
 
     /// The state that was exported last. One that does not read back stops the push and shows: to begin anew would
@@ -215,6 +223,14 @@ impl Ledger {
 
 fn read(loaded: &Book, now: u64) -> Result<Snapshot, Failure> {
     self_metrics::with_readings(&loaded.state, &loaded.status, now).map_err(Failure::from)
+}
+
+/// Writes the state that was exported last.
+pub(super) fn exported_statement(exported: &Exported) -> Result<Statement, Failure> {
+    let bytes = exported.state.encode();
+    let checksum = crc32fast::hash(&bytes);
+    let values = vec![integer(exported.time_ms)?, integer(checksum.into())?, SqlStorageValue::Blob(bytes)];
+    Ok((queue::UPSERT_EXPORTED, values))
 }
 
 fn insert(body: Vec<u8>) -> Statement {
