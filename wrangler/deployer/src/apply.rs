@@ -36,6 +36,8 @@ pub struct Apply<'a> {
     pub observed: Observed,
     /// The new resolver state, if there is one.
     pub state: Option<NewState>,
+    /// Which deploy it is: [`Mark::release`].
+    pub release: u64,
     /// wrangler.
     pub wrangler: Wrangler,
 }
@@ -97,10 +99,10 @@ impl Apply<'_> {
             .map(|(secret, value)| (secret.clone(), fingerprint(&session.account_id, &name, secret, value)))
             .collect();
         let before = self.observed.workers.get(&role).and_then(|there| there.mark.as_ref());
-        let mark = plan::next_mark(content, session.now, before, prints, role);
+        let mark = plan::next_mark(content, self.release, before, prints, role);
         let config = self.render(role, &ids, &mark)?;
         let file = SecretsFile::write(&session.folder, role, &secrets)?;
-        let message = format!("Tributary {}, {}", env!("CARGO_PKG_VERSION"), date(session.now));
+        let message = format!("Tributary {}, {}", env!("CARGO_PKG_VERSION"), date(self.release / 1_000));
         let deployed = self.wrangler.deploy(&name, &config, file.as_ref().map(|file| file.0.as_path()), &message);
         drop(file);
         if let Err(error) = deployed {

@@ -104,7 +104,7 @@ fn show_status(session: &Session, report: &mut Report<'_>) -> Result<(), Error> 
         &observed,
         session.origin.as_deref(),
         access.as_ref(),
-        session.now,
+        session.now_ms / 1_000,
     )?;
     for line in lines {
         report.line(&line)?;
@@ -124,7 +124,7 @@ fn roll_back(session: &Session, report: &mut Report<'_>, terminal: &mut Terminal
     let names: BTreeMap<Role, String> =
         session.templates.iter().map(|template| (template.role(), template.name().to_owned())).collect();
     let moves = rollback::choose(&histories, &names, session.switches.force)?;
-    let release = |past: &rollback::Past| past.mark.as_ref().map(|mark| date(mark.release)).unwrap_or_default();
+    let release = |past: &rollback::Past| past.mark.as_ref().map(|mark| date(mark.release / 1_000)).unwrap_or_default();
     for step in &moves {
         report.line(&format!(
             "  back       Worker {} from the deploy of {} to that of {} ({})",

@@ -1,6 +1,7 @@
 //! `make deploy`: look, plan, say, do, ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use tributary_local::secrets::Secret;
 use tributary_local::workers::Tools;
@@ -15,11 +16,14 @@ use crate::mark::fingerprint;
 use crate::observe::{Observed, observe};
 use crate::plan::{self, Desired, DesiredWorker, SecretWish, StateWrite};
 use crate::report::{Report, plan_lines};
-use crate::session::Session;
+use crate::session::{Session, at};
 use crate::smoke::Endpoint;
 use crate::state;
 use crate::template::{STATE_KV, Template};
 use crate::wrangler::Wrangler;
+
+/// File that remembers a deploy until it is finished.
+const UNFINISHED: &str = "unfinished-deploy";
 
 /// What a deploy ended with, for whatever comes after it.
 #[derive(Debug)]
@@ -74,11 +78,13 @@ pub fn run(session: &Session, report: &mut Report<'_>, terminal: &mut Terminal<'
     }
 
     let subdomain = observed.subdomain.clone().unwrap_or_default();
+    let release = release(session, &observed)?;
     let mut apply = Apply {
         session,
         desired: &desired,
         observed,
         state,
+        release,
         wrangler: Wrangler {
             tools,
             folder: session.folder.clone(),
@@ -91,6 +97,7 @@ pub fn run(session: &Session, report: &mut Report<'_>, terminal: &mut Terminal<'
     for step in &plan.steps {
         apply.step(step, report)?;
     }
+    end_release(session)?;
     let shown_token = apply.reveal_token(report)?;
     let endpoint = session.endpoint(&subdomain);
     if !session.switches.skip_check {
@@ -128,6 +135,27 @@ fn desired_worker(session: &Session, template: &Template, modules: &BTreeMap<Rol
     }
     let modules = modules.get(&role).cloned().unwrap_or_default();
     DesiredWorker { template: template.clone(), modules, secrets }
+}
+
+/// Which deploy this is: later than everything that is live. One that finishes a deploy that was cut off is that deploy,
+/// so that a rollback undoes both halves; the build folder remembers it.
+fn release(session: &Session, observed: &Observed) -> Result<u64, Error> {
+    let live = observed.workers.values().filter_map(|worker| Some(worker.mark.as_ref()?.release));
+    let live: BTreeSet<u64> = live.collect();
+    let file = session.folder.join(UNFINISHED);
+    let unfinished = fs::read_to_string(&file).ok().and_then(|text| text.parse().ok());
+    if let Some(unfinished) = unfinished.filter(|unfinished| live.last() == Some(unfinished)) {
+        return Ok(unfinished);
+    }
+    let after = live.last().map_or(0, |last| last.saturating_add(1));
+    let release = session.now_ms.max(after);
+    fs::write(&file, release.to_string()).map_err(at(&file))?;
+    Ok(release)
+}
+
+fn end_release(session: &Session) -> Result<(), Error> {
+    let file = session.folder.join(UNFINISHED);
+    fs::remove_file(&file).map_err(at(&file))
 }
 
 /// What a person needs next.

@@ -23,8 +23,8 @@ const FINGERPRINT_BYTES: usize = 5;
 pub struct Mark {
     /// Hash of the modules and the configuration; see [`crate::content`].
     pub content: String,
-    /// When the deploy that made this version began, in seconds since the epoch. Both Workers of one deploy have the
-    /// same, and a later deploy has a larger one.
+    /// When the deploy that made this version began, in milliseconds since the epoch. Both Workers of one deploy have the
+    /// same, and a later deploy has a larger one, whatever its clock says.
     pub release: u64,
     /// Schema of the Ledger's tables that this version writes; the consumer's alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ mod tests {
     fn a_mark_reads_back_and_grows() {
         let mark = Mark {
             content: "abc".to_owned(),
-            release: 1_700_000_000,
+            release: 1_700_000_000_000,
             ledger_schema: Some(2),
             secrets: [("METRICS_TOKEN".to_owned(), "00ff".to_owned())].into(),
         };

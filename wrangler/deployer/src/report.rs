@@ -1,9 +1,11 @@
 //! Everything that is printed. No secret passes but the one that is shown on purpose.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use tributary_local::secrets::Secret;
 
+use crate::config::secrets;
 use crate::config::vars::Role;
 use crate::plan::{Plan, SecretChange, Step, Upload};
 
@@ -21,6 +23,15 @@ pub struct Report<'a> {
 pub struct Redactor(Vec<Secret>);
 
 impl Redactor {
+    /// One that knows the secrets of `environment`, whether they are fit to be used or not.
+    #[must_use]
+    pub fn of(environment: &BTreeMap<String, String>) -> Self {
+        let mut redactor = Self::default();
+        let set = secrets::NAMES.iter().filter_map(|name| environment.get(*name));
+        set.for_each(|value| redactor.add(&Secret::new(value.trim())));
+        redactor
+    }
+
     /// Also replaces this one.
     pub fn add(&mut self, secret: &Secret) {
         if secret.reveal().len() >= MIN_SECRET_BYTES && !self.0.contains(secret) {
@@ -146,6 +157,8 @@ mod tests {
         let mut report = Report::new(&mut out);
         report.hide(&Secret::new("hunter2"));
         report.hide(&Secret::new("abc"));
+        let environment = [("METRICS_TOKEN".to_owned(), " hunter2 ".to_owned())].into();
+        assert_eq!(Redactor::of(&environment).clean("no hunter2"), "no ‹secret›");
         report.line("token=hunter2 abc").unwrap();
         report.show("METRICS_TOKEN", &Secret::new("hunter2")).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "token=‹secret› abc\nMETRICS_TOKEN=hunter2\n");

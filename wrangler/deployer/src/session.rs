@@ -44,9 +44,18 @@ pub struct Session {
     pub folder: PathBuf,
     /// What stands for the Workers' hosts, if anything.
     pub origin: Option<String>,
-    /// Now, in seconds since the epoch.
-    pub now: u64,
-    _lock: fs::File,
+    /// Now, in milliseconds since the epoch.
+    pub now_ms: u64,
+    lock: fs::File,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Not by closing it alone: a child that is being started has a copy for a moment.
+        if let Err(error) = self.lock.unlock() {
+            eprintln!("warning: {}: {error}", self.folder.display());
+        }
+    }
 }
 
 impl Session {
@@ -82,7 +91,7 @@ impl Session {
             }
         };
         // Before the epoch nobody deploys.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|time| time.as_secs()).unwrap_or_default();
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Ok(Self {
             client,
             account_id,
@@ -92,8 +101,8 @@ impl Session {
             repository: repository.to_owned(),
             folder,
             origin: get(WORKERS_ORIGIN).map(str::to_owned),
-            now,
-            _lock: lock,
+            now_ms: u64::try_from(now_ms).unwrap_or(u64::MAX),
+            lock,
         })
     }
 

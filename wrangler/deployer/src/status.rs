@@ -75,7 +75,11 @@ fn worker_words(role: Role, observed: &Observed, now: u64) -> String {
     };
     match &worker.mark {
         Some(mark) => {
-            format!("{version}, deployed {}, {} ago", date(mark.release), age(now.saturating_sub(mark.release)))
+            format!(
+                "{version}, deployed {}, {} ago",
+                date(mark.release / 1_000),
+                age(now.saturating_sub(mark.release / 1_000))
+            )
         }
         None => format!("{version}, not made by a deploy of Tributary"),
     }

@@ -82,7 +82,8 @@ impl ApiError {
     /// True where the resource is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self.cause, Cause::Refused { status: 404, .. }) || self.has_code(&[codes::NO_WORKER])
+        let is_404 = matches!(self.cause, Cause::Refused { status: 404, .. });
+        (is_404 || self.has_code(&[codes::NO_WORKER])) && !self.has_code(&[codes::NO_ROUTE])
     }
 
     /// True where the answer names one of these numbers.
@@ -120,10 +121,10 @@ pub fn is_passing(status: u16) -> bool {
 
 /// Cloudflare's numbers that mean something here.
 pub mod codes {
-    /// The script does not exist.
+    /// The script does not exist, or the workers.dev subdomain that is asked for.
     pub const NO_WORKER: i64 = 10_007;
-    /// The account has no workers.dev subdomain; the same number.
-    pub const NO_SUBDOMAIN: i64 = 10_007;
+    /// No such path: an id in it is none, the account's for instance.
+    pub const NO_ROUTE: i64 = 7_003;
     /// The token: missing permission or none at all (10000), no authentication (10001), invalid (1000, 9109), malformed
     /// header (6003, 6111).
     pub const AUTH: [i64; 6] = [10_000, 10_001, 1_000, 9_109, 6_003, 6_111];
@@ -171,6 +172,9 @@ impl fmt::Display for ApiError {
                         "Check CLOUDFLARE_API_TOKEN, and that it has the permission \"{}\" for this account.",
                         self.permission
                     ),
+                    _ if self.has_code(&[codes::NO_ROUTE]) => {
+                        f.write_str("Check CLOUDFLARE_ACCOUNT_ID: it is no id of an account.")
+                    }
                     _ if *status == 429 => {
                         write!(f, "Cloudflare takes 1,200 calls in five minutes: wait that long, then {again}.")
                     }
@@ -213,6 +217,7 @@ mod tests {
             assert_eq!(error(status, 0, None).may_pass(), passes, "{status}");
         }
         assert!(error(400, 6_003, None).is_auth() && !error(400, 7_003, None).is_auth());
+        assert!(!error(404, codes::NO_ROUTE, None).is_not_found(), "a wrong account is no empty account");
         assert!(error(404, 0, None).is_not_found() && error(400, codes::NO_WORKER, None).is_not_found());
     }
 }
