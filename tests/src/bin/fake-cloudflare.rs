@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tributary_tests::cloudflare::{FakeCloudflare, Options};
 
-const USAGE: &str = "fake-cloudflare [--port <number>] [--folder <path>] [--accounts <number>]";
+const USAGE: &str =
+    "fake-cloudflare [--port <number>] [--workers-port <number>] [--folder <path>] [--accounts <number>]";
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)).and_then(|options| run(options).map_err(|error| error.to_string())) {
@@ -28,6 +29,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         let invalid = |value: &str| format!("{name} {value:?} is no number; {USAGE}");
         match name.as_str() {
             "--port" => options.port = value().and_then(|text| text.parse().map_err(|_| invalid(&text)))?,
+            "--workers-port" => {
+                options.workers_port = value().and_then(|text| text.parse().map_err(|_| invalid(&text)))?;
+            }
             "--accounts" => options.accounts = value().and_then(|text| text.parse().map_err(|_| invalid(&text)))?,
             "--folder" => options.folder = Some(PathBuf::from(value()?)),
             _ => return Err(format!("unknown option {name}; {USAGE}")),
@@ -62,7 +66,7 @@ fn announce(cloud: &FakeCloudflare) -> io::Result<()> {
         ("CLOUDFLARE_API_BASE_URL", cloud.api_url()),
         ("CLOUDFLARE_API_TOKEN", cloud.token()),
         ("CLOUDFLARE_ACCOUNT_ID", cloud.account_id()),
-        ("WORKERS_ORIGIN", cloud.workers_origin().to_owned()),
+        ("WORKERS_ORIGIN", cloud.workers_origin()),
         ("CONTROL", cloud.control_url()),
         ("CONFIDENCE_CDN_URL", confidence.cdn_url().to_owned()),
         ("CONFIDENCE_FLAG_LOGS_URL", confidence.backend().flag_logs_url()),

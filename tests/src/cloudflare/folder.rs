@@ -38,10 +38,6 @@ impl Folder {
         self.0.join("blobs")
     }
 
-    pub(crate) fn objects(&self) -> PathBuf {
-        self.0.join("objects")
-    }
-
     pub(crate) fn edge(&self) -> PathBuf {
         self.0.join("edge")
     }

@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tributary_local::random;
 
+use super::cron::Moment;
+
 /// 32 hexadecimal digits, as accounts, queues, consumers and namespaces have.
 pub(crate) fn hex_id() -> String {
     random::hex(&bytes())
@@ -40,6 +42,22 @@ pub(crate) fn timestamp() -> String {
     rfc3339(now())
 }
 
+/// The minute `minutes` after the epoch, as a cron expression sees it.
+pub(crate) fn moment(minutes: u64) -> Moment {
+    let days = minutes / 1_440;
+    let (_, month, day) = civil(days);
+    let small = |number: u64| u32::try_from(number).unwrap_or(0);
+    // The epoch was a Thursday, the fifth day.
+    let weekday = (days + 4) % 7 + 1;
+    Moment {
+        minute: small(minutes % 60),
+        hour: small(minutes / 60 % 24),
+        day: small(day),
+        month: small(month),
+        weekday: small(weekday),
+    }
+}
+
 /// A time since the epoch as RFC 3339, with microseconds.
 fn rfc3339(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -71,6 +89,13 @@ mod tests {
         assert_eq!(rfc3339(Duration::ZERO), "1970-01-01T00:00:00.000000Z");
         // The last second of a leap day, from `date -u -d @1709251199`.
         assert_eq!(rfc3339(Duration::from_micros(1_709_251_199_000_123)), "2024-02-29T23:59:59.000123Z");
+    }
+
+    #[test]
+    fn minutes_have_a_day() {
+        // Sunday, from `date -u -d @1795953600`.
+        let expected = Moment { minute: 0, hour: 12, day: 29, month: 11, weekday: 1 };
+        assert_eq!(moment(1_795_953_600 / 60), expected);
     }
 
     #[test]

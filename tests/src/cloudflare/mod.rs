@@ -27,6 +27,7 @@ mod call;
 mod cloud;
 mod confidence;
 mod control;
+mod cron;
 mod edge;
 mod faults;
 mod folder;
@@ -55,7 +56,9 @@ pub use record::Recorded;
 pub use state::{ConsumerSettings, KvValue};
 
 use answer::Response;
+use call::Call;
 use cloud::Cloud;
+use edge::{Broker, Clock, Edge};
 use folder::Folder;
 use server::{Outcome, Servers};
 use state::{Account, State};
@@ -70,6 +73,8 @@ const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 pub struct Options {
     /// Port of API and control on 127.0.0.1; 0: any.
     pub port: u16,
+    /// Port of the Workers on 127.0.0.1; 0: any.
+    pub workers_port: u16,
     /// Accounts that the token sees.
     pub accounts: usize,
     /// Where everything is kept; a folder that goes with it, if none is named.
@@ -83,7 +88,7 @@ pub struct Options {
 impl Default for Options {
     /// One account whose Workers run, in a folder of its own.
     fn default() -> Self {
-        Self { port: 0, accounts: 1, folder: None, runs_workers: true, limits_kv_writes: false }
+        Self { port: 0, workers_port: 0, accounts: 1, folder: None, runs_workers: true, limits_kv_writes: false }
     }
 }
 
@@ -91,27 +96,55 @@ impl Default for Options {
 struct Parts {
     cloud: Arc<Cloud>,
     confidence: Confidence,
+    /// `None` where the Workers do not run.
+    edge: Option<Arc<Edge>>,
 }
 
 impl Parts {
-    fn run_cron(&self, _script: &str, _cron: &str) -> Result<(), String> {
-        Err("the Workers do not run".to_owned())
+    fn edge(&self) -> Result<&Arc<Edge>, String> {
+        self.edge.as_ref().ok_or_else(|| "the Workers do not run".to_owned())
     }
 
-    fn wait_until_idle(&self, _limit: Duration) -> Result<(), String> {
-        Err("the Workers do not run".to_owned())
+    /// Answers a request to the API; what it deployed runs before the answer goes out.
+    fn api(&self, call: &Call, has_waited: bool) -> Outcome {
+        let before = self.cloud.changes.count();
+        let outcome = api::handle(&self.cloud, call, has_waited);
+        if let Some(edge) = self.edge.as_ref().filter(|_| self.cloud.changes.count() != before) {
+            edge.retire();
+        }
+        outcome
+    }
+
+    fn run_cron(&self, script: &str, cron: &str) -> Result<(), String> {
+        let edge = self.edge()?;
+        let account = {
+            let state = self.cloud.state();
+            let has_trigger = |account: &&Account| {
+                let schedules = account.scripts.get(script).map(|script| script.schedules.as_slice());
+                schedules.unwrap_or_default().iter().any(|schedule| schedule.cron == cron)
+            };
+            let account = state.accounts.iter().find(has_trigger);
+            account.ok_or_else(|| format!("Worker {script:?} has no cron trigger {cron:?}"))?.id.clone()
+        };
+        edge.schedule(&account, script, cron, ids::now_millis())
+    }
+
+    fn wait_until_idle(&self, limit: Duration) -> Result<(), String> {
+        self.edge()?;
+        edge::wait_until_idle(&self.cloud, limit)
     }
 }
 
 /// A running Cloudflare. Everything in it stops when it is dropped.
 pub struct FakeCloudflare {
+    // In the order in which they stop.
+    clock: Option<Clock>,
+    broker: Option<Broker>,
+    servers: Option<Servers>,
     parts: Arc<Parts>,
     origin: String,
-    workers_origin: String,
     saver: Option<JoinHandle<()>>,
     is_over: Arc<AtomicBool>,
-    _servers: Servers,
-    // Goes last.
     _folder: Option<TempDir>,
 }
 
@@ -131,13 +164,16 @@ impl FakeCloudflare {
         let servers = Servers::start()?;
         let confidence = Confidence::start(&servers, &state.client_secret)?;
         let cloud = Arc::new(Cloud::new(folder, runtime()?, state, options.limits_kv_writes));
-        let parts = Arc::new(Parts { cloud: Arc::clone(&cloud), confidence });
+        let edge = if options.runs_workers { Some(start_edge(&servers, &cloud, options.workers_port)?) } else { None };
+        let broker = edge.clone().map(|edge| Broker::start(Arc::clone(&cloud), edge)).transpose()?;
+        let clock = edge.clone().map(|edge| Clock::start(Arc::clone(&cloud), edge)).transpose()?;
+        let parts = Arc::new(Parts { cloud: Arc::clone(&cloud), confidence, edge });
         let served = Arc::clone(&parts);
-        let handler = move |call: &call::Call, has_waited: bool| {
+        let handler = move |call: &Call, has_waited: bool| {
             if call.path.starts_with(control::PREFIX) {
                 Outcome::Answer(control::handle(&served, call))
             } else if call.path.starts_with(api::PREFIX) {
-                api::handle(&served.cloud, call, has_waited)
+                served.api(call, has_waited)
             } else {
                 Outcome::Answer(Response::text(404, "the API is below /client/v4, the control below /__control\n"))
             }
@@ -154,12 +190,13 @@ impl FakeCloudflare {
             }
         });
         Ok(Self {
+            clock,
+            broker,
+            servers: Some(servers),
             parts,
             origin: format!("http://{address}"),
-            workers_origin: String::new(),
             saver: Some(saver),
             is_over,
-            _servers: servers,
             _folder: temporary,
         })
     }
@@ -194,10 +231,17 @@ impl FakeCloudflare {
         self.account_ids().into_iter().next().unwrap_or_default()
     }
 
-    /// Where the Workers listen, `http://127.0.0.1:<port>`: the `Host` says which of them is meant.
+    /// Where the Workers listen, `http://127.0.0.1:<port>`: the `Host` says which of them is meant. Empty where they do
+    /// not run.
     #[must_use]
-    pub fn workers_origin(&self) -> &str {
-        &self.workers_origin
+    pub fn workers_origin(&self) -> String {
+        self.parts.edge.as_ref().map(|edge| edge.origin()).unwrap_or_default()
+    }
+
+    /// What the Workers and their runtime print goes there; `None` where they do not run.
+    #[must_use]
+    pub fn workers_log(&self) -> Option<PathBuf> {
+        self.parts.edge.as_ref().map(|edge| edge.log())
     }
 
     /// The `Host` of a Worker: `<script>.<subdomain>.workers.dev`.
@@ -319,6 +363,12 @@ impl FakeCloudflare {
 
 impl Drop for FakeCloudflare {
     fn drop(&mut self) {
+        // Their threads share the rest, which goes when they are gone.
+        drop((self.clock.take(), self.broker.take()));
+        if let Some(edge) = &self.parts.edge {
+            edge.stop();
+        }
+        drop(self.servers.take());
         self.is_over.store(true, Ordering::Relaxed);
         if let Some(saver) = self.saver.take() {
             saver.thread().unpark();
@@ -326,6 +376,15 @@ impl Drop for FakeCloudflare {
             drop(saver.join());
         }
     }
+}
+
+/// The edge, and the server behind the bindings of its Workers.
+fn start_edge(servers: &Servers, cloud: &Arc<Cloud>, port: u16) -> io::Result<Arc<Edge>> {
+    let (backing, key) = (Arc::clone(cloud), edge::new_key());
+    let known = key.clone();
+    let handler = move |call: &Call, _| Outcome::Answer(edge::handle(&backing, &known, call));
+    let backend = servers.listen(0, Arc::new(handler))?;
+    Ok(Arc::new(Edge::start(Arc::clone(cloud), backend, key, port)?))
 }
 
 fn new_state(accounts: usize) -> io::Result<State> {

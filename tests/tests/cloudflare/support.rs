@@ -14,6 +14,11 @@ pub(crate) fn api_only() -> FakeCloudflare {
     FakeCloudflare::start(Options { runs_workers: false, ..Options::default() }).unwrap()
 }
 
+/// One whose Workers run.
+pub(crate) fn running() -> FakeCloudflare {
+    FakeCloudflare::start(Options::default()).unwrap()
+}
+
 /// Sends a request below the first account, with the token.
 pub(crate) fn call(cloud: &FakeCloudflare, method: &str, path: &str, body: &Value) -> Reply {
     let body = if body.is_null() { String::new() } else { body.to_string() };

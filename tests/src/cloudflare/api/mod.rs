@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub(crate) use queues::new as new_queue;
+
 use super::answer::{Answer, ApiError, Response};
 use super::call::Call;
 use super::cloud::Cloud;

@@ -1,10 +1,37 @@
 //! The edge: what is deployed runs, in the real runtime (`workerd`), with the API's own KV and queues behind its bindings.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`config`] | writes the runtime's configuration language |
+//! | [`worker`] | a Worker in that language: modules, bindings, Durable Objects |
+//! | [`runner`] | runs the runtime, and a new one when something was deployed |
+//! | [`backend`] | what the runtime asks for KV and queues |
+//! | [`broker`] | delivers messages, and buries the dead |
+//! | [`clock`] | fires cron triggers |
+//! | [`probe`] | what a script exports |
+//!
+//! The runtime starts anew for each change, in some hundredths of a second. Its socket is ours, so that requests wait
+//! meanwhile and none is refused; those that are under way are answered by the old one. What a Worker does behind its
+//! answer (`waitUntil`) ends with the old one, which the real edge would let go on for half a minute.
 
+mod backend;
+mod broker;
+mod clock;
 pub(crate) mod config;
 pub(crate) mod probe;
+mod runner;
+mod worker;
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+pub(crate) use backend::handle;
+pub(crate) use broker::{Broker, wait_until_idle};
+pub(crate) use clock::Clock;
+pub(crate) use runner::{Edge, new_key};
+
+/// The header by which the parts of one Cloudflare know each other.
+const KEY_HEADER: &str = "x-fake-edge";
 
 /// Counts what was changed since the beginning, for whoever has to take it over.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::answer::{Answer, ApiError, ok};
 use super::super::super::call::Call;
+use super::super::super::cron::Cron;
 use super::super::super::ids;
 use super::super::super::state::{Account, Schedule, field};
 use super::{INVALID_BODY, NOT_FOUND, bindings, find, find_mut};
@@ -68,7 +69,7 @@ pub(super) fn put_schedules(account: &mut Account, call: &Call, name: &str) -> A
     let mut schedules: Vec<Schedule> = Vec::new();
     for entry in wanted {
         let cron = field(entry, "cron");
-        if !is_cron(cron) {
+        if Cron::parse(cron).is_none() {
             return Err(ApiError::new(400, INVALID_CRON, format!("invalid cron string: {cron:?}")));
         }
         if !schedules.iter().any(|schedule| schedule.cron == cron) {
@@ -78,52 +79,6 @@ pub(super) fn put_schedules(account: &mut Account, call: &Call, name: &str) -> A
     }
     script.schedules = schedules;
     self::schedules(account, name)
-}
-
-/// Five fields within their ranges: numbers, names of months and days, lists, ranges, steps, and Quartz's L, W and #.
-fn is_cron(text: &str) -> bool {
-    let ranges: [(u32, u32); 5] = [(0, 59), (0, 23), (1, 31), (1, 12), (1, 7)];
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    fields.len() == ranges.len()
-        && fields
-            .iter()
-            .zip(ranges)
-            .enumerate()
-            .all(|(index, (field, range))| field.split(',').all(|part| is_cron_part(part, range, index)))
-}
-
-fn is_cron_part(part: &str, (least, most): (u32, u32), index: usize) -> bool {
-    const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-    const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-    let names: &[&str] = if index == 3 {
-        &MONTHS
-    } else if index == 4 {
-        &DAYS
-    } else {
-        &[]
-    };
-    let is_value = |text: &str| {
-        let upper = text.to_ascii_uppercase();
-        names.contains(&upper.as_str()) || text.parse::<u32>().is_ok_and(|number| (least..=most).contains(&number))
-    };
-    let (base, step) = part.split_once('/').map_or((part, None), |(base, step)| (base, Some(step)));
-    let has_step = step.is_none_or(|step| step.parse::<u32>().is_ok_and(|step| step > 0 && step <= most));
-    let is_base = match base.split_once('-') {
-        Some((from, to)) => is_value(from) && is_value(to),
-        None => base == "*" || is_value(base),
-    };
-    let is_special = step.is_none()
-        && match index {
-            2 => matches!(base, "L" | "LW") || base.strip_suffix('W').is_some_and(is_value),
-            4 => {
-                base.strip_suffix('L').is_some_and(|day| day.is_empty() || is_value(day))
-                    || base
-                        .split_once('#')
-                        .is_some_and(|(day, week)| is_value(day) && matches!(week, "1" | "2" | "3" | "4" | "5"))
-            }
-            _ => false,
-        };
-    (is_base && has_step) || is_special
 }
 
 pub(super) fn account_subdomain(account: &Account) -> Answer {
@@ -188,29 +143,4 @@ pub(super) fn delete_subdomain(account: &mut Account, name: &str) -> Answer {
     let script = find_mut(account, name)?;
     (script.is_on_subdomain, script.has_previews) = (false, false);
     subdomain(account, name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_cron;
-
-    #[test]
-    fn cron_expressions_have_five_fields_in_their_ranges() {
-        for cron in ["* * * * *", "*/5 0-12/2 1,15 JAN-mar MON", "59 23 L 12 7", "0 0 * * 6L", "0 0 15W * 2#3"] {
-            assert!(is_cron(cron), "{cron}");
-        }
-        for cron in [
-            "",
-            "* * * *",
-            "60 * * * *",
-            "* 24 * * *",
-            "* * 0 * *",
-            "* * * 13 *",
-            "* * * * 0",
-            "*/0 * * * *",
-            "a * * * *",
-        ] {
-            assert!(!is_cron(cron), "{cron}");
-        }
-    }
 }
