@@ -9,13 +9,21 @@
 //! | `refusals` | wrong token, several accounts, taken names: each says what to do, and changes nothing |
 //! | `changes` | upgrade, drift, options, two installations in one account |
 //! | `rollback`, `destroy` | the ways back and out |
+//! | `cycle` | both real Workers: deploy, resolve, scrape, change a flag, redeploy, roll back, destroy |
 //! | `secrets` | nothing that is printed or left behind holds one |
 //!
 //! Where the Workers themselves do not matter, small ones stand for them: with the same bindings, handlers and classes.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod changes;
+mod cycle;
 mod destroy;
 mod fresh;
 mod refusals;

@@ -100,6 +100,30 @@ impl Site {
         fs::write(folder.join("index.js"), source).unwrap();
     }
 
+    /// An empty account that runs its Workers, and a checkout with the real ones. They deliver to the stub backend.
+    pub(crate) fn real() -> Self {
+        let mut site = Self::with(Options::default());
+        for worker in ["consumer", "producer"] {
+            let build = site.path().join(worker).join("build");
+            fs::remove_dir_all(&build).unwrap();
+            let built = repository().join(worker).join("build");
+            let built = built.canonicalize().expect("run `make build` first");
+            std::os::unix::fs::symlink(built, build).unwrap();
+        }
+        let backend = site.cloud.confidence().backend();
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let more = [
+            set("WORKERS_ORIGIN", &site.cloud.workers_origin()),
+            set("TRIBUTARY_CONSUMER_CONFIDENCE_FLAG_LOGS_URL", &backend.flag_logs_url()),
+            set("TRIBUTARY_CONSUMER_CONFIDENCE_INGEST_URL", &backend.ingest_url()),
+            set("TRIBUTARY_CONSUMER_PUBLISH_INTERVAL_MS", "1000"),
+            set("TRIBUTARY_PRODUCER_FLUSH_INTERVAL_MS", "200"),
+            set("TRIBUTARY_PRODUCER_STATE_REFRESH_MS", "1000"),
+        ];
+        site.environment.extend(more);
+        site
+    }
+
     /// New code of a Worker, which does the same.
     pub(crate) fn rebuild(&self, worker: &str, version: u32) {
         let source = if worker == "consumer" { SMALL_CONSUMER } else { SMALL_PRODUCER };

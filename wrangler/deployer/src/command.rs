@@ -80,7 +80,7 @@ pub fn run(
     match command {
         Command::Deploy => {
             let deployed = deploy::run(&session, &mut report, terminal)?;
-            after_deploy(&session, deployed)
+            after_deploy(&session, deployed, &mut report)
         }
         Command::Status => show_status(&session, &mut report),
         Command::Rollback => roll_back(&session, &mut report, terminal),
@@ -88,10 +88,12 @@ pub fn run(
     }
 }
 
-/// What follows a deploy that worked: the place for steps that need the running installation.
-fn after_deploy(_session: &Session, deployed: Option<deploy::Deployed>) -> Result<(), Error> {
-    drop(deployed);
-    Ok(())
+/// What follows a deploy that worked and needs the running installation. `deployed` is `None` after a dry run.
+fn after_deploy(session: &Session, deployed: Option<deploy::Deployed>, report: &mut Report<'_>) -> Result<(), Error> {
+    match deployed {
+        Some(_) => report.line(&format!("Done in {} s.", session.started.elapsed().as_secs())).map_err(Error::from),
+        None => Ok(()),
+    }
 }
 
 fn show_status(session: &Session, report: &mut Report<'_>) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tributary_local::secrets::Secret;
 
@@ -46,6 +46,8 @@ pub struct Session {
     pub origin: Option<String>,
     /// Now, in milliseconds since the epoch.
     pub now_ms: u64,
+    /// When the command began.
+    pub started: Instant,
     lock: fs::File,
 }
 
@@ -102,6 +104,7 @@ impl Session {
             folder,
             origin: get(WORKERS_ORIGIN).map(str::to_owned),
             now_ms: u64::try_from(now_ms).unwrap_or(u64::MAX),
+            started: Instant::now(),
             lock,
         })
     }

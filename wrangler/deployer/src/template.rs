@@ -23,6 +23,9 @@ pub const MATERIALIZATIONS: &str = "confidence-materializations";
 /// KV binding of the resolver state, in both Workers.
 pub const STATE_KV: &str = tributary_consumer::config::STATE_KV;
 
+/// Var of the consumer with the address of the CDN, where that is not Confidence's own.
+pub const CDN_URL: &str = "CONFIDENCE_CDN_URL";
+
 /// Ids of KV namespaces by placeholder.
 pub type Ids = BTreeMap<String, String>;
 
@@ -136,6 +139,9 @@ impl Template {
         let shape = |what: &str| TemplateError::Shape { worker: role.as_str(), what: what.to_owned() };
         let table_of_vars = table_of_vars.ok_or_else(|| shape("`vars` is no table"))?;
         table_of_vars.extend(vars.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))));
+        if role == Role::Consumer && config.cdn_url != tributary_local::cdn::BASE_URL {
+            table_of_vars.insert(CDN_URL.to_owned(), config.cdn_url.as_str().into());
+        }
         let mut namespaces = BTreeMap::new();
         for namespace in namespace_rows(&mut table) {
             let id = text(namespace, "id").ok_or_else(|| shape("a KV namespace has no `id`"))?;

@@ -107,6 +107,13 @@ fn vars_come_over_those_of_the_file() {
 }
 
 #[test]
+fn the_consumer_is_told_of_another_cdn() {
+    let (consumer, _) = templates(&["--state-cdn-url=https://cdn.example.com"]);
+    let bindings = consumer.bindings(&ids(&consumer)).unwrap();
+    assert!(bindings.iter().any(|binding| binding.name == CDN_URL && binding.value == "https://cdn.example.com"));
+}
+
+#[test]
 fn what_others_add_comes_along() {
     let extra = "\n[[kv_namespaces]]\nbinding = 'MORE'\nid = 'more'\n\n[triggers]\ncrons = ['* * * * *']\n\n[limits]\ncpu_ms = 50\n";
     let source = format!("{PRODUCER}{extra}").replace("[triggers]\ncrons", "[triggers]\n\"crons\"");

@@ -196,6 +196,9 @@ mod tests {
         assert!(matches!(same_resolver_id(&mut producer, &mut other), Err(ConfigError::ResolverIds)));
     }
 
+    /// Vars that an option or a secret stands for.
+    const MANAGED: [&str; 2] = ["CONFIDENCE_CDN_URL", "CONFIDENCE_RESOLVER_STATE_URL"];
+
     /// The tables of README.md and docs/otlp.md are what users read: they and these lists are the same.
     #[test]
     fn vars_are_those_that_the_docs_list() {
@@ -211,7 +214,9 @@ mod tests {
             let names = names
                 .split('`')
                 .filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_') && name.len() > 1);
-            for name in names.filter(|name| !name.starts_with("OTEL_")) {
+            // These follow from options and secrets.
+            let is_var = |name: &&str| !name.starts_with("OTEL_") && !MANAGED.contains(name);
+            for name in names.filter(is_var) {
                 for role in Role::ALL.into_iter().filter(|role| worker == "both" || worker == role.as_str()) {
                     documented.entry(role).or_default().push(name.to_owned());
                 }
