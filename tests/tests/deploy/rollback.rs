@@ -96,6 +96,11 @@ fn secrets_that_changed_since_want_force() {
     assert_eq!(site.cloud.script("tributary-consumer").unwrap().secrets()["METRICS_TOKEN"], "given-token-1");
     site.deploy(&[]).ok();
     assert_eq!(site.cloud.script("tributary-consumer").unwrap().secrets()["METRICS_TOKEN"], "given-token-2");
+    // Back again, and now the old one is wanted: not what was uploaded last, from which an upload inherits.
+    site.run(&["rollback", "--yes", "--force"]).ok();
+    site.environment.insert("METRICS_TOKEN".to_owned(), "given-token-1".to_owned());
+    deploy(&site, &["consumer"], 3);
+    assert_eq!(site.cloud.script("tributary-consumer").unwrap().secrets()["METRICS_TOKEN"], "given-token-1");
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Site {
 
     /// The build folder of the installation `name`.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
-        self.path().join(".run/deploy").join(name)
+        self.path().join(".run/deploy").join(self.cloud.account_id()).join(name)
     }
 
     /// Gives a Worker another module.
@@ -178,7 +178,9 @@ impl Site {
                     let value = match field("type").as_str() {
                         "secret_text" => String::new(),
                         "kv_namespace" => titles.get(&field("namespace_id")).cloned().unwrap_or_default(),
-                        "plain_text" if field("name") == "TRIBUTARY_BUILD" => String::new(),
+                        "plain_text" if ["TRIBUTARY_BUILD", "CONFIDENCE_CDN_URL"].contains(&&*field("name")) => {
+                            String::new()
+                        }
                         _ => format!(
                             "{}{}{}{}",
                             field("text"),

@@ -94,6 +94,7 @@ pub fn run(session: &Session, report: &mut Report<'_>, terminal: &mut Terminal<'
             redactor: report.redactor().clone(),
         },
     };
+    apply.wrangler.start_logs().map_err(at(&session.folder))?;
     for step in &plan.steps {
         apply.step(step, report)?;
     }
@@ -110,7 +111,7 @@ pub fn run(session: &Session, report: &mut Report<'_>, terminal: &mut Terminal<'
             answers.state_etag
         ))?;
     }
-    summary(session, &apply.observed, &endpoint, report)?;
+    summary(session, shown_token.is_some(), &endpoint, report)?;
     Ok(Some(Deployed { endpoint, shown_token }))
 }
 
@@ -159,9 +160,10 @@ fn end_release(session: &Session) -> Result<(), Error> {
 }
 
 /// What a person needs next.
-fn summary(session: &Session, observed: &Observed, endpoint: &Endpoint, report: &mut Report<'_>) -> Result<(), Error> {
+fn summary(session: &Session, is_shown: bool, endpoint: &Endpoint, report: &mut Report<'_>) -> Result<(), Error> {
     let metrics_token = match session.config.secrets.get(METRICS_TOKEN) {
         Some(_) => "the one of your environment",
+        None if is_shown => "shown above, and not again",
         None => "shown once, by the deploy that made it; lost: make deploy ARGS=--new-metrics-token",
     };
     let lines = format!(
@@ -177,9 +179,11 @@ fn summary(session: &Session, observed: &Observed, endpoint: &Endpoint, report: 
     for line in lines.lines() {
         report.line(line)?;
     }
-    let crons: Vec<&str> = observed.workers.values().flat_map(|worker| &worker.crons).map(String::as_str).collect();
-    if crons.is_empty() {
-        report.line("A change of your flags gets here with the next make deploy.")?;
-    }
+    let refreshes = session.templates.iter().any(|template| !template.crons().is_empty());
+    report.line(if refreshes {
+        "A change of your flags gets here by itself within about two minutes."
+    } else {
+        "A change of your flags gets here with the next make deploy."
+    })?;
     Ok(())
 }

@@ -14,6 +14,7 @@ pub mod apply;
 pub mod cloudflare;
 pub mod command;
 pub mod config;
+pub mod conflict;
 pub mod content;
 pub mod deploy;
 pub mod destroy;

@@ -36,8 +36,12 @@ pub struct ObservedNamespace {
 /// A Worker of one of our names.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ObservedWorker {
-    /// What gets all requests; `None` while a gradual deployment is under way.
+    /// What is live; of a gradual deployment one of its versions.
     pub version: Option<Version>,
+    /// Several versions share the requests.
+    pub is_gradual: bool,
+    /// What is live was not uploaded last: somebody rolled back. An upload inherits secrets from what was uploaded last.
+    pub is_rolled_back: bool,
     /// Its mark, or of a gradual deployment any of them; `None`: no deploy of ours made it.
     pub mark: Option<Mark>,
     /// Its hosts on workers.dev.
@@ -102,12 +106,16 @@ pub fn worker(client: &Client, account_id: &str, name: &str) -> Result<Option<Ob
     };
     for share in deployments.first().into_iter().flat_map(|deployment| &deployment.versions) {
         let version = workers::version(client, account_id, name, &share.version_id)?;
-        worker.mark = worker.mark.or_else(|| mark_of(&version));
-        worker.version = Some(version);
+        let mark = mark_of(&version);
+        // A version of ours says more about secrets than one of others.
+        if worker.version.is_none() || worker.mark.is_none() && mark.is_some() {
+            worker.version = Some(version);
+        }
+        worker.mark = worker.mark.or(mark);
     }
-    if deployments.first().is_some_and(|deployment| deployment.whole().is_none()) {
-        worker.version = None;
-    }
+    let newest = workers::newest_version(client, account_id, name)?;
+    worker.is_rolled_back = newest.as_ref() != worker.version.as_ref().map(|version| &version.id);
+    worker.is_gradual = deployments.first().is_some_and(|deployment| deployment.whole().is_none());
     Ok(Some(worker))
 }
 

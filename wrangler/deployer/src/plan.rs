@@ -6,6 +6,7 @@ use std::fmt;
 use crate::cloudflare::queues::Queue;
 use crate::cloudflare::workers::Binding;
 use crate::config::vars::Role;
+use crate::conflict::{self, Conflict};
 use crate::content;
 use crate::mark::{MARK_VAR, Mark};
 use crate::observe::{Observed, ObservedWorker};
@@ -139,72 +140,12 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Something of our names that is not ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Conflict {
-    /// A Worker.
-    Worker(String),
-    /// A queue whose messages somebody else takes.
-    Queue {
-        /// The queue.
-        name: String,
-        /// The Worker that takes them; `None`: somebody pulls them.
-        by: Option<String>,
-    },
-    /// A KV namespace with a key that we do not write.
-    Namespace {
-        /// Its title.
-        title: String,
-        /// The key.
-        key: String,
-    },
-    /// The account has no workers.dev subdomain.
-    NoSubdomain,
-}
-
-impl fmt::Display for Conflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Worker(name) => write!(
-                f,
-                "a Worker named {name} exists, and no deploy of Tributary made it. Choose other names with --prefix, or \
-                 replace it with --adopt"
-            ),
-            Self::Queue { name, by: Some(by) } => write!(
-                f,
-                "the queue {name} is consumed by the Worker {by}. Choose other names with --prefix, or detach it: \
-                 wrangler queues consumer remove {name} {by}"
-            ),
-            Self::Queue { name, by: None } => write!(
-                f,
-                "the queue {name} is consumed by HTTP pulls. Choose other names with --prefix, or remove its pull \
-                 consumer: wrangler queues consumer http remove {name}"
-            ),
-            Self::Namespace { title, key } => write!(
-                f,
-                "a KV namespace titled {title} exists and holds a key that is not Tributary's ({}). Choose other names \
-                 with --prefix, or use it with --adopt",
-                shown(key)
-            ),
-            Self::NoSubdomain => f.write_str(
-                "the account has no workers.dev subdomain yet. Choose one at \
-                 https://dash.cloudflare.com/?to=/:account/workers/subdomain",
-            ),
-        }
-    }
-}
-
-/// A foreign key, cut to what fits a line.
-fn shown(key: &str) -> String {
-    key.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 /// What is missing.
 ///
 /// # Errors
 /// All conflicts; nothing may be changed then.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Vec<Conflict>> {
-    let conflicts = conflicts(desired, observed);
+    let conflicts = conflict::conflicts(desired, observed);
     if !conflicts.is_empty() {
         return Err(conflicts);
     }
@@ -258,11 +199,12 @@ pub fn worker_step(
     let mut reasons = Vec::new();
     let none = ObservedWorker::default();
     let there = observed.unwrap_or(&none);
-    let secrets = secret_changes(&desired.secrets, there);
+    let mut secrets = secret_changes(&desired.secrets, there);
     match (observed, &there.mark, &there.version) {
         (None, ..) => reasons.push(Reason::New),
         (Some(_), None, _) => reasons.push(Reason::Adopted),
-        (Some(_), Some(_), None) => reasons.push(Reason::Gradual),
+        (Some(there), Some(_), _) if there.is_gradual => reasons.push(Reason::Gradual),
+        (Some(_), Some(_), None) => reasons.push(Reason::Content),
         (Some(_), Some(mark), Some(version)) => {
             match content(desired, ids).zip(desired.template.bindings(ids)) {
                 None => reasons.push(Reason::Namespace),
@@ -280,6 +222,9 @@ pub fn worker_step(
         }
     }
     if !reasons.is_empty() {
+        if there.is_rolled_back {
+            add_given(&mut secrets, &desired.secrets, there);
+        }
         return Some(Step::Upload(Upload { role, reasons, secrets }));
     }
     let differ = different_triggers(&desired.template, there, queues);
@@ -324,6 +269,16 @@ fn secret_changes(wishes: &[SecretWish], there: &ObservedWorker) -> Vec<SecretCh
         .collect()
 }
 
+/// After a rollback an upload would inherit what was uploaded last, so what is given is set whatever is live.
+fn add_given(changes: &mut Vec<SecretChange>, wishes: &[SecretWish], there: &ObservedWorker) {
+    let have = there.secrets();
+    for wish in wishes.iter().filter(|wish| wish.given.is_some()) {
+        if !changes.iter().any(|change| change.name == wish.name) {
+            changes.push(SecretChange { name: wish.name, is_made_up: false, replaces: have.contains(wish.name) });
+        }
+    }
+}
+
 /// Names of bindings that differ, of the kinds that can be compared. Secrets are another matter, and so is the mark.
 fn different_bindings(wanted: &[Binding], have: &[Binding]) -> Vec<String> {
     const KINDS: [&str; 6] = [Binding::VAR, "json", "kv_namespace", "queue", "service", "durable_object_namespace"];
@@ -365,36 +320,8 @@ fn is_consumed_as(wish: &ConsumerWish, consumer: &crate::cloudflare::queues::Con
         && wish.dead_letter_queue == consumer.dead_letter_queue.clone().filter(|name| !name.is_empty())
 }
 
-fn conflicts(desired: &Desired, observed: &Observed) -> Vec<Conflict> {
-    let mut conflicts = Vec::new();
-    if observed.subdomain.is_none() {
-        conflicts.push(Conflict::NoSubdomain);
-    }
-    for worker in &desired.workers {
-        let there = observed.workers.get(&worker.template.role());
-        if there.is_some_and(|there| there.mark.is_none()) && !desired.adopt {
-            conflicts.push(Conflict::Worker(worker.template.name().to_owned()));
-        }
-        for wish in worker.template.consumers() {
-            let queue = observed.queues.get(&wish.queue);
-            for consumer in queue.map(|queue| queue.consumers.as_slice()).unwrap_or_default() {
-                let by =
-                    if consumer.kind == "http_pull" { None } else { Some(consumer.script.clone().unwrap_or_default()) };
-                if by.as_deref() != Some(worker.template.name()) {
-                    conflicts.push(Conflict::Queue { name: wish.queue.clone(), by });
-                }
-            }
-        }
-    }
-    for title in titles(desired) {
-        let key = observed.namespaces.get(&title).and_then(|namespace| namespace.foreign_key.clone());
-        conflicts.extend(key.filter(|_| !desired.adopt).map(|key| Conflict::Namespace { title, key }));
-    }
-    conflicts
-}
-
 /// Titles of all namespaces.
-fn titles(desired: &Desired) -> BTreeSet<String> {
+pub(crate) fn titles(desired: &Desired) -> BTreeSet<String> {
     desired.workers.iter().flat_map(|worker| worker.template.namespaces().values().cloned()).collect()
 }
 

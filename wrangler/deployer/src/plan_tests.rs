@@ -99,7 +99,13 @@ impl Model {
         bindings.extend(secrets.iter().map(|name| of(name, Binding::SECRET, String::new())));
         let version =
             Version { id: format!("v{}", self.releases), number: self.releases, bindings, migration_tag: None };
-        let there = ObservedWorker { version: Some(version), mark: Some(mark), ..there };
+        let there = ObservedWorker {
+            version: Some(version),
+            mark: Some(mark),
+            is_gradual: false,
+            is_rolled_back: false,
+            ..there
+        };
         self.account.workers.insert(upload.role, there);
         self.attach(desired, upload.role);
     }
@@ -190,6 +196,17 @@ fn secrets_are_made_up_once_and_given_ones_replaced_when_they_change() {
 }
 
 #[test]
+fn after_a_rollback_an_upload_sets_what_is_given_and_nothing_is_uploaded_for_that_alone() {
+    let (mut model, mut desired) = (Model::fresh(), desired(&[]));
+    model.deploy(&desired);
+    model.account.workers.get_mut(&Role::Consumer).unwrap().is_rolled_back = true;
+    assert_eq!(model.plan(&desired).unwrap().steps, []);
+    desired.workers[0].modules = "new".to_owned();
+    let Step::Upload(upload) = model.plan(&desired).unwrap().steps.remove(0) else { panic!("no upload") };
+    assert_eq!(upload.secrets, [SecretChange { name: CLIENT_SECRET, is_made_up: false, replaces: true }]);
+}
+
+#[test]
 fn what_somebody_changed_by_hand_is_named_and_put_right() {
     let (mut model, desired) = (Model::fresh(), desired(&[]));
     model.deploy(&desired);
@@ -259,7 +276,7 @@ enum Damage {
     Gradual(bool),
     OtherContent(bool),
     Detach(usize),
-    Resettle(usize, u64),
+    Resettle(usize, usize, u64),
     Hosts(bool, bool),
 }
 
@@ -274,7 +291,7 @@ fn damage() -> impl Strategy<Value = Damage> {
         any::<bool>().prop_map(Damage::Gradual),
         any::<bool>().prop_map(Damage::OtherContent),
         (0..2usize).prop_map(Damage::Detach),
-        (0..2usize, 0..200u64).prop_map(|(queue, size)| Damage::Resettle(queue, size)),
+        (0..2usize, 0..5usize, 0..200u64).prop_map(|(queue, what, number)| Damage::Resettle(queue, what, number)),
         (any::<bool>(), any::<bool>()).prop_map(|(consumer, enabled)| Damage::Hosts(consumer, enabled)),
     ]
 }
@@ -308,7 +325,9 @@ fn strike(account: &mut Observed, damage: &Damage) {
                 version.bindings.push(var);
             }
         }
-        Damage::Gradual(consumer) => drop(account.workers.get_mut(&role(consumer)).map(|worker| worker.version = None)),
+        Damage::Gradual(consumer) => {
+            account.workers.get_mut(&role(consumer)).into_iter().for_each(|worker| worker.is_gradual = true);
+        }
         Damage::OtherContent(consumer) => {
             if let Some(mark) = account.workers.get_mut(&role(consumer)).and_then(|worker| worker.mark.as_mut()) {
                 mark.content = "other".to_owned();
@@ -318,10 +337,17 @@ fn strike(account: &mut Observed, damage: &Damage) {
             let name = queue(account, index);
             account.queues.get_mut(&name).into_iter().for_each(|queue| queue.consumers.clear());
         }
-        Damage::Resettle(index, size) => {
+        Damage::Resettle(index, what, number) => {
             let name = queue(account, index);
             for consumer in account.queues.get_mut(&name).into_iter().flat_map(|queue| &mut queue.consumers) {
-                consumer.settings.batch_size = Some(*size);
+                let settings = &mut consumer.settings;
+                match what {
+                    0 => settings.batch_size = Some(*number),
+                    1 => settings.max_retries = Some(*number),
+                    2 => settings.max_wait_time_ms = Some(*number),
+                    3 => settings.retry_delay = Some(*number),
+                    _ => consumer.dead_letter_queue = Some("elsewhere".to_owned()),
+                }
             }
         }
         Damage::Hosts(consumer, enabled) => {
@@ -350,8 +376,16 @@ proptest! {
         desired.state.as_mut().unwrap().namespace =
             desired.workers[0].template.namespace_of(template::STATE_KV).unwrap().to_owned();
         let mut model = Model::fresh();
+        let prints = |model: &Model| -> Vec<BTreeMap<String, String>> {
+            model.account.workers.values().filter_map(|worker| Some(worker.mark.clone()?.secrets)).collect()
+        };
+        let mut before = None;
         if begins_deployed {
             model.deploy(&desired);
+            let loses = |damage: &Damage| {
+                matches!(damage, Damage::LoseWorker(_) | Damage::LoseSecrets(_) | Damage::LoseBinding(..))
+            };
+            before = Some(prints(&model)).filter(|_| !strikes.iter().any(loses));
             strikes.iter().for_each(|damage| strike(&mut model.account, damage));
         }
         for cut in cuts {
@@ -361,8 +395,18 @@ proptest! {
         }
         model.deploy(&desired);
         prop_assert_eq!(model.plan(&desired).unwrap().steps, []);
+        if let Some(before) = before {
+            prop_assert_eq!(prints(&model), before, "a secret that is there is not made up again");
+        }
         for worker in &desired.workers {
             let there = &model.account.workers[&worker.template.role()];
+            prop_assert_eq!(there.hosts, worker.template.hosts());
+            for wish in worker.template.consumers() {
+                let consumers = &model.account.queues[&wish.queue].consumers;
+                prop_assert_eq!(consumers.len(), 1);
+                prop_assert_eq!(&consumers[0].dead_letter_queue, &wish.dead_letter_queue);
+                prop_assert_eq!(consumers[0].settings, wish.settings);
+            }
             for wish in &worker.secrets {
                 prop_assert!(there.secrets().contains(wish.name));
             }

@@ -80,10 +80,6 @@ impl Session {
             fs::read_to_string(&path).map_err(at(&path))
         };
         let templates = template::load(&read(Role::Consumer)?, &read(Role::Producer)?, &config)?;
-        let folder = repository.join(".run/deploy").join(config.names.installation());
-        fs::create_dir_all(&folder).map_err(at(&folder))?;
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(at(&folder))?;
-        let lock = lock(&folder)?;
         let account_id = match &config.account_id {
             Some(id) => id.clone(),
             None => {
@@ -92,6 +88,10 @@ impl Session {
                 account.id
             }
         };
+        let folder = repository.join(".run/deploy").join(&account_id).join(config.names.installation());
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(at(&folder))?;
+        let lock = lock(&folder)?;
         // Before the epoch nobody deploys.
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Ok(Self {

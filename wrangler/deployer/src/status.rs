@@ -70,8 +70,9 @@ pub fn lines(
 fn worker_words(role: Role, observed: &Observed, now: u64) -> String {
     let Some(worker) = observed.workers.get(&role) else { return "not there".to_owned() };
     let version = match &worker.version {
+        _ if worker.is_gradual => "several versions share the requests".to_owned(),
         Some(version) => format!("version {} ({})", version.number, version.id),
-        None => "several versions share the requests".to_owned(),
+        None => "no version".to_owned(),
     };
     match &worker.mark {
         Some(mark) => {

@@ -72,6 +72,25 @@ pub enum WranglerError {
 }
 
 impl Wrangler {
+    /// Where its output goes.
+    fn log(&self) -> PathBuf {
+        self.folder.join("wrangler.log")
+    }
+
+    /// Where its own view of things goes, in detail.
+    fn debug_log(&self) -> PathBuf {
+        self.folder.join("wrangler-debug.log")
+    }
+
+    /// Forgets the logs of the command before.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start_logs(&self) -> io::Result<()> {
+        fs::write(self.log(), "")?;
+        fs::write(self.debug_log(), "")
+    }
+
     /// Uploads the Worker of `config` as a new version that gets all requests, with the secrets of the file.
     ///
     /// # Errors
@@ -106,8 +125,7 @@ impl Wrangler {
         config: &Path,
         arguments: &[OsString],
     ) -> Result<(), WranglerError> {
-        let log = self.folder.join("wrangler.log");
-        let debug_log = self.folder.join("wrangler-debug.log");
+        let (log, debug_log) = (self.log(), self.debug_log());
         let mut command: Vec<OsString> = vec![self.tools.node.clone().into(), self.tools.wrangler.clone().into()];
         command.extend(words.iter().map(OsString::from));
         command.extend(["--config".into(), config.into()]);

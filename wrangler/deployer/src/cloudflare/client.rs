@@ -305,3 +305,7 @@ fn open(call: &Call, bytes: &[u8], status: u16) -> Result<Envelope, ApiError> {
 fn read<T: DeserializeOwned>(call: &Call, result: serde_json::Value) -> Result<T, ApiError> {
     serde_json::from_value(result).map_err(|_| call.failed(Cause::Malformed { status: 200 }))
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

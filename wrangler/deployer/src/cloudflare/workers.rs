@@ -139,6 +139,12 @@ struct Deployments {
 }
 
 #[derive(Debug, Deserialize)]
+struct Versions {
+    #[serde(default)]
+    items: Vec<VersionAnswer>,
+}
+
+#[derive(Debug, Deserialize)]
 struct Schedules {
     #[serde(default)]
     schedules: Vec<Schedule>,
@@ -207,6 +213,16 @@ pub fn version(client: &Client, account_id: &str, worker: &str, id: &str) -> Res
     bindings.sort();
     let migration_tag = answer.resources.script_runtime.migration_tag;
     Ok(Version { id: answer.id, number: answer.number, bindings, migration_tag })
+}
+
+/// The version of a Worker that was uploaded last, live or not.
+///
+/// # Errors
+/// [`ApiError`].
+pub fn newest_version(client: &Client, account_id: &str, worker: &str) -> Result<Option<String>, ApiError> {
+    let path = format!("{}/versions?per_page=1", path(account_id, worker));
+    let answer: Versions = client.call(&get(path, format!("read the newest version of {worker}")))?;
+    Ok(answer.items.into_iter().next().map(|version| version.id))
 }
 
 /// Whether a Worker answers on workers.dev.
