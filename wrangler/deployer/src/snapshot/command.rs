@@ -184,11 +184,28 @@ fn since(text: &str) -> Result<u64, ImportError> {
     if ms < FIRST_RELEASE_MS { Err(wrong()) } else { Ok(ms) }
 }
 
+/// The moment of so many milliseconds since the epoch, to the minute.
+fn moment(ms: u64) -> String {
+    // The inverse of the above (civil_from_days), in eras of 400 years.
+    let minutes = ms / 60_000 % 1_440;
+    let days = ms / DAY_MS + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+}
+
 /// What was found.
 #[derive(Debug)]
 pub struct Found {
     /// Name of the source.
     pub source: String,
+    /// Of the values: the beginning of their SHA-256.
+    pub hash: String,
     /// What it holds, with the number of bytes.
     pub values: Vec<(String, usize)>,
     /// All of it.
@@ -205,13 +222,7 @@ pub fn find(from: &[String], namespaces: Option<&dyn Namespaces>) -> Result<Foun
     if from.iter().any(is_file) {
         let read = |name: &String| Ok::<_, ImportError>((name.clone(), read_file(name)?));
         let values = from.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let hash: [u8; 32] = values
-            .iter()
-            .fold(Sha256::new(), |hash, (_, value)| hash.chain_update(Sha256::digest(value)))
-            .finalize()
-            .into();
-        let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        return found(format!("file:{hash}"), values);
+        return found(format!("file:{}", hash_of(&values)), values);
     }
     let namespaces = namespaces.filter(|_| from.len() == 1).ok_or_else(|| ImportError::File {
         path: first.into(),
@@ -228,6 +239,12 @@ pub fn find(from: &[String], namespaces: Option<&dyn Namespaces>) -> Result<Foun
         return Err(ImportError::NoValue(first.clone()));
     }
     found(format!("kv:{id}"), values)
+}
+
+fn hash_of(values: &[(String, Vec<u8>)]) -> String {
+    let hash = values.iter().fold(Sha256::new(), |hash, (_, value)| hash.chain_update(Sha256::digest(value)));
+    let hash: [u8; 32] = hash.finalize().into();
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_file(name: &str) -> Result<Vec<u8>, ImportError> {
@@ -250,7 +267,8 @@ fn found(source: String, values: Vec<(String, Vec<u8>)>) -> Result<Found, Import
     if totals.is_empty() {
         return Err(ImportError::Empty(source));
     }
-    Ok(Found { source, values: values.into_iter().map(|(name, value)| (name, value.len())).collect(), totals })
+    let hash = hash_of(&values);
+    Ok(Found { source, hash, values: values.into_iter().map(|(name, value)| (name, value.len())).collect(), totals })
 }
 
 /// Does it all, and prints what it does.
@@ -270,6 +288,7 @@ pub fn run(
     for (name, bytes) in &found.values {
         writeln!(out, "  {name}: {bytes} bytes")?;
     }
+    writeln!(out, "  all of it: {}", found.hash)?;
     if !found.totals.left_out.is_empty() {
         let left_out: Vec<&str> = found.totals.left_out.iter().map(String::as_str).collect();
         writeln!(out, "  not imported: {}", left_out.join("; "))?;
@@ -293,11 +312,8 @@ pub fn run(
     let answer = installation.import(&request)?;
     if answer.outcome != "applied" {
         write_table(out, &delta, None)?;
-        return Ok(writeln!(
-            out,
-            "already imported, {} ms since the epoch; nothing changed",
-            answer.import.imported_ms
-        )?);
+        let then = moment(answer.import.imported_ms);
+        return Ok(writeln!(out, "already imported, on {then}; nothing changed")?);
     }
     let (after, is_there) = wait_for(&installation, &options.resolver_id, &delta, &before)?;
     write_table(out, &delta, Some((&before, &after)))?;

@@ -65,6 +65,11 @@ fn days_are_counted_across_months_and_leap_years() {
     assert_eq!(day("2028-03-01") - day("2028-02-28"), 2);
     assert_eq!(day("2100-03-01") - day("2100-02-28"), 1);
     assert_eq!(day("2027-05-13") - day("2026-05-13"), 365);
+    for text in ["2026-05-13", "2026-12-31", "2027-01-01", "2028-02-29", "2028-03-01", "2100-02-28", "2400-02-29"] {
+        assert_eq!(moment(since(text).unwrap() + 62 * 60_000 + 7), format!("{text} 01:02 UTC"));
+    }
+    assert_eq!(moment(0), "1970-01-01 00:00 UTC");
+    assert!(!moment(u64::MAX).is_empty());
 }
 
 #[test]
