@@ -4,11 +4,12 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run redrive import test build chaos bench lint fmt setup clean
+.PHONY: help run deploy status rollback destroy redrive import test build chaos bench lint fmt setup clean
 
 # The tools that setup found or built.
 TOOLS := . .run/tools.env;
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+DEPLOYER = $(TOOLS) cargo build --quiet -p tributary-deployer && exec $(TARGET)/debug/tributary-deployer
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,11 +21,23 @@ run: build ## Run both Workers locally, with a stub backend and demo traffic, un
 	@$(TOOLS) cargo build -p tributary-local
 	@$(TOOLS) exec $(TARGET)/debug/tributary-local
 
+deploy: build ## Install into a Cloudflare account, or bring up to date; ARGS=--dry-run only plans (docs/deploy.md)
+	@$(DEPLOYER) deploy $(ARGS)
+
+status: setup ## Say what is installed, and how it is
+	@$(DEPLOYER) status $(ARGS)
+
+rollback: setup ## Go back to the deploy before
+	@$(DEPLOYER) rollback $(ARGS)
+
+destroy: setup ## Take an installation out again; ARGS=--keep-data leaves KV
+	@$(DEPLOYER) destroy $(ARGS)
+
 redrive: setup ## Send dead letters back to the queue: URL= TOKEN= (default: the local installation), REASON=, LIMIT=
 	@$(TOOLS) cargo run --quiet -p tributary-local -- redrive
 
 import: setup ## Go on from what Spotify's resolver counted: FROM= URL= METRICS_TOKEN= ARGS= (docs/migration.md)
-	@$(TOOLS) cargo run --quiet -p tributary-deployer -- import-snapshot $(FROM) $(if $(URL),--url $(URL)) $(ARGS)
+	@$(DEPLOYER) import-snapshot $(FROM) $(if $(URL),--url $(URL)) $(ARGS)
 
 test: build ## Run all tests: native, then end to end in workerd
 	@$(TOOLS) wrangler/test.sh

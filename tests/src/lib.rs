@@ -1,7 +1,8 @@
 //! What the end to end tests share: an installation of both Workers in workerd, each of them alone in Miniflare,
-//! the Ledger's file, and a reader of the exposition that trusts nothing.
+//! the Ledger's file, a reader of the exposition that trusts nothing, and a Cloudflare of one's own.
 
 pub mod chaos;
+pub mod cloudflare;
 pub mod collector;
 pub mod consumer;
 pub mod exposition;

@@ -38,11 +38,48 @@ pub enum CdnError {
     State(#[from] StateError),
 }
 
-/// Fetches the state of `client_secret`: `<base_url>/<hex sha256 of the secret>`.
+/// What the CDN has for a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// The state that the caller has (304).
+    NotModified,
+    /// Another one.
+    Found {
+        /// As the CDN serves it; nothing has looked into it yet.
+        bytes: Vec<u8>,
+        /// Its `ETag`, if the CDN names one.
+        etag: Option<String>,
+    },
+}
+
+/// Fetches and checks the state of `client_secret`.
 ///
 /// # Errors
 /// [`CdnError`].
 pub fn fetch(base_url: &str, client_secret: &Secret) -> Result<ServedState, CdnError> {
+    match fetch_unless(base_url, client_secret, None)? {
+        Fetched::Found { bytes, .. } => parse(&bytes, client_secret),
+        // Nobody asked for that.
+        Fetched::NotModified => Err(CdnError::Status(304)),
+    }
+}
+
+/// Checks what the CDN serves for `client_secret`.
+///
+/// # Errors
+/// [`CdnError::State`].
+pub fn parse(bytes: &[u8], client_secret: &Secret) -> Result<ServedState, CdnError> {
+    let mut state = state_file::parse(bytes, "")?;
+    // The state may hold several clients; this installation is for the one that was asked for.
+    state.client_secret = client_secret.clone();
+    Ok(state)
+}
+
+/// Fetches the state of `client_secret`, `<base_url>/<hex sha256 of the secret>`, unless it is the one that had `etag`.
+///
+/// # Errors
+/// [`CdnError`].
+pub fn fetch_unless(base_url: &str, client_secret: &Secret, etag: Option<&str>) -> Result<Fetched, CdnError> {
     let address = hex(&sha2::Sha256::digest(client_secret.reveal().as_bytes()));
     let url = format!("{}/{address}", base_url.trim_end_matches('/'));
     let transport = |error: ureq::Error| CdnError::Transport {
@@ -51,18 +88,21 @@ pub fn fetch(base_url: &str, client_secret: &Secret) -> Result<ServedState, CdnE
     };
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build().into();
-    let mut response = agent.get(&url).call().map_err(transport)?;
+    let mut request = agent.get(&url);
+    if let Some(etag) = etag {
+        request = request.header("If-None-Match", etag);
+    }
+    let mut response = request.call().map_err(transport)?;
     match response.status().as_u16() {
         200 => {}
+        304 if etag.is_some() => return Ok(Fetched::NotModified),
         // Some CDNs say 403 for an object that is not there.
         403 | 404 => return Err(CdnError::UnknownSecret),
         status => return Err(CdnError::Status(status)),
     }
+    let etag = response.headers().get("ETag").and_then(|etag| etag.to_str().ok()).map(str::to_owned);
     let bytes = response.body_mut().with_config().limit(MAX_STATE_BYTES).read_to_vec().map_err(transport)?;
-    let mut state = state_file::parse(&bytes, "")?;
-    // The state may hold several clients; this installation is for the one that was asked for.
-    state.client_secret = client_secret.clone();
-    Ok(state)
+    Ok(Fetched::Found { bytes, etag })
 }
 
 #[cfg(test)]
@@ -97,6 +137,20 @@ mod tests {
         // FIPS 180-2, appendix B.1: the digest of "abc".
         let expected = "GET /ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad HTTP/1.1";
         assert!(request.join().unwrap().starts_with(expected));
+    }
+
+    #[test]
+    fn a_state_that_is_there_already_is_not_fetched_again() {
+        let (base_url, request) = stub("304 Not Modified\r\nETag: \"7\"", Vec::new());
+        assert_eq!(fetch_unless(&base_url, &Secret::new("abc"), Some("\"7\"")).unwrap(), Fetched::NotModified);
+        assert!(request.join().unwrap().to_lowercase().contains("if-none-match: \"7\"\r\n"));
+        let (base_url, request) = stub("200 OK\r\nETag: \"8\"", b"x".to_vec());
+        let found = Fetched::Found { bytes: b"x".to_vec(), etag: Some("\"8\"".to_owned()) };
+        assert_eq!(fetch_unless(&base_url, &Secret::new("abc"), Some("\"7\"")).unwrap(), found);
+        request.join().unwrap();
+        let (base_url, request) = stub("304 Not Modified", Vec::new());
+        assert!(matches!(fetch(&base_url, &Secret::new("abc")), Err(CdnError::Status(304))));
+        request.join().unwrap();
     }
 
     #[test]

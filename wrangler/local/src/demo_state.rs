@@ -17,6 +17,10 @@ use confidence_resolver::proto::confidence::iam::v1 as iam;
 use confidence_resolver::proto::google::{Struct, Value, value};
 use tributary_proto::v1::ClientResolverState;
 
+mod change;
+
+pub use change::{ChangeError, with_flag};
+
 use admin::flag::rule::{Assignment, AssignmentSpec, BucketRange, assignment};
 use admin::flag::{Rule, State as FlagState, Variant};
 use admin::resolver_state::{PackedBitset, packed_bitset};
@@ -133,33 +137,29 @@ fn flag(
             })
             .collect(),
         state: FlagState::Active.into(),
-        rules: rules
-            .into_iter()
-            .map(|(rule, segment, assignments)| Rule {
-                name: format!("{name}/rules/{rule}"),
-                segment: segment.to_owned(),
-                enabled: true,
-                assignment_spec: Some(AssignmentSpec {
-                    bucket_count: RULE_BUCKETS,
-                    assignments: assignments
-                        .into_iter()
-                        .map(|(id, variant, lower, upper)| Assignment {
-                            assignment_id: id.to_owned(),
-                            assignment: Some(match variant {
-                                Some(variant) => assignment::Assignment::Variant(assignment::VariantAssignment {
-                                    variant: variant_name(variant),
-                                }),
-                                None => assignment::Assignment::Fallthrough(assignment::FallthroughAssignment {}),
-                            }),
-                            bucket_ranges: vec![BucketRange { lower, upper }],
-                        })
-                        .collect(),
-                }),
-                ..Default::default()
-            })
-            .collect(),
+        rules: rules.into_iter().map(|sketch| rule(&name, sketch)).collect(),
         clients: vec![CLIENT.to_owned()],
         name,
+        ..Default::default()
+    }
+}
+
+fn rule(flag: &str, (id, segment, assignments): RuleSketch<'_>) -> Rule {
+    let assignments = assignments.into_iter().map(|(id, variant, lower, upper)| Assignment {
+        assignment_id: id.to_owned(),
+        assignment: Some(match variant {
+            Some(variant) => assignment::Assignment::Variant(assignment::VariantAssignment {
+                variant: format!("{flag}/variants/{variant}"),
+            }),
+            None => assignment::Assignment::Fallthrough(assignment::FallthroughAssignment {}),
+        }),
+        bucket_ranges: vec![BucketRange { lower, upper }],
+    });
+    Rule {
+        name: format!("{flag}/rules/{id}"),
+        segment: segment.to_owned(),
+        enabled: true,
+        assignment_spec: Some(AssignmentSpec { bucket_count: RULE_BUCKETS, assignments: assignments.collect() }),
         ..Default::default()
     }
 }

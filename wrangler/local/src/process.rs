@@ -6,6 +6,8 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -26,7 +28,7 @@ trap : INT TERM HUP
   kill -INT -$$
   sleep 5
   kill -KILL -$$
-) >/dev/null 2>&1 &
+) >/dev/null 2>&1 4>&- &
 watcher=$!
 exec 3<&-
 "$@"
@@ -34,6 +36,9 @@ status=$?
 kill -KILL "$watcher" 2>/dev/null
 exit "$status"
 "#;
+
+/// Comes before [`LEADER`] where the program inherits a socket: it is where the output should be, and becomes 4.
+const INHERIT_SOCKET: &str = "exec 4>&1 >&2\n";
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -64,14 +69,29 @@ impl ProcessGroup {
     /// What the system says.
     pub fn start(program: &Program, folder: &Path, log: &Path) -> io::Result<Self> {
         let output = File::options().create(true).append(true).open(log)?;
+        Self::spawn(program, folder, LEADER, output.try_clone()?.into(), output)
+    }
+
+    /// The same for a program that accepts the connections of `socket`, which it inherits as file descriptor 4. Those
+    /// that come while no program runs wait for the next one.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start_with_socket(program: &Program, folder: &Path, log: &Path, socket: &TcpListener) -> io::Result<Self> {
+        let output = File::options().create(true).append(true).open(log)?;
+        let leader = format!("{INHERIT_SOCKET}{LEADER}");
+        Self::spawn(program, folder, &leader, OwnedFd::from(socket.try_clone()?).into(), output)
+    }
+
+    fn spawn(program: &Program, folder: &Path, script: &str, stdout: Stdio, stderr: File) -> io::Result<Self> {
         let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(LEADER).arg("sh").args(&program.command);
+        command.arg("-c").arg(script).arg("sh").args(&program.command);
         command.current_dir(folder).process_group(0);
         program.hidden.iter().for_each(|name| {
             command.env_remove(name);
         });
         command.envs(program.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
+        command.stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
         let mut leader = command.spawn()?;
         let lifeline = leader.stdin.take();
         let id = Pid::from_child(&leader);
@@ -100,7 +120,19 @@ impl ProcessGroup {
     /// # Errors
     /// What the system says; `TimedOut` where processes outlive even the kill.
     pub fn stop(&mut self, patience: Duration) -> io::Result<()> {
-        self.signal(Signal::INT)?;
+        self.stop_by(Signal::INT, patience)
+    }
+
+    /// The same by a polite request, on which a server first answers what it was asked.
+    ///
+    /// # Errors
+    /// Like [`Self::stop`].
+    pub fn drain(&mut self, patience: Duration) -> io::Result<()> {
+        self.stop_by(Signal::TERM, patience)
+    }
+
+    fn stop_by(&mut self, signal: Signal, patience: Duration) -> io::Result<()> {
+        self.signal(signal)?;
         if self.wait_until_gone(patience)? {
             return Ok(());
         }
@@ -236,6 +268,22 @@ mod tests {
         assert_eq!(group.ended().unwrap().unwrap().code(), Some(7));
         assert_eq!(fs::read_to_string(folder.path().join("log")).unwrap(), "out\nerr\nyes\n");
         group.stop(Duration::from_secs(5)).unwrap();
+    }
+
+    #[test]
+    fn program_inherits_a_socket_that_outlives_it() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let script = "echo to-the-log; test -S /dev/fd/4 && echo a-socket >&2";
+        let command = ["/bin/sh", "-c", script].map(OsString::from).to_vec();
+        let program = Program { command, environment: Vec::new(), hidden: Vec::new() };
+        let log = folder.path().join("log");
+        let mut group = ProcessGroup::start_with_socket(&program, folder.path(), &log, &socket).unwrap();
+        wait_for(|| group.ended().unwrap().is_some());
+        assert_eq!(fs::read_to_string(log).unwrap(), "to-the-log\na-socket\n");
+        group.drain(Duration::from_secs(5)).unwrap();
+        drop(group);
+        std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
     }
 
     #[test]

@@ -326,7 +326,8 @@ fn keep_bounded(log: &Path, max_bytes: u64) -> io::Result<()> {
 }
 
 /// The end of a log, or why there is none.
-fn last_lines(log: &Path) -> String {
+#[must_use]
+pub fn last_lines(log: &Path) -> String {
     match fs::read(log) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);

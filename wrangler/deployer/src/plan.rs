@@ -1,0 +1,411 @@
+//! What is missing: what is wanted, compared with what is there. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::cloudflare::queues::Queue;
+use crate::cloudflare::workers::Binding;
+use crate::config::vars::Role;
+use crate::content;
+use crate::mark::{MARK_VAR, Mark};
+use crate::observe::{Observed, ObservedWorker};
+use crate::template::{ConsumerWish, Ids, Template};
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// Both Workers, in the order of a deploy.
+    pub workers: Vec<DesiredWorker>,
+    /// The resolver state to write, if there is a new one.
+    pub state: Option<StateWrite>,
+    /// Take over what is there under our names though no deploy of ours made it.
+    pub adopt: bool,
+}
+
+/// One Worker.
+#[derive(Debug, Clone)]
+pub struct DesiredWorker {
+    /// Its configuration.
+    pub template: Template,
+    /// Hash of its modules.
+    pub modules: String,
+    /// Its secrets.
+    pub secrets: Vec<SecretWish>,
+}
+
+/// A secret that a Worker should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretWish {
+    /// Its name.
+    pub name: &'static str,
+    /// [`crate::mark::fingerprint`] of the value that was given; `None`: it is made up where the Worker has none.
+    pub given: Option<String>,
+    /// Make up a new one though there is one.
+    pub renew: bool,
+}
+
+/// A resolver state that is not the one in KV.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateWrite {
+    /// Title of its namespace.
+    pub namespace: String,
+    /// Its size.
+    pub bytes: usize,
+    /// Its ETag at the CDN.
+    pub etag: Option<String>,
+}
+
+/// What there is to do, in this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// What stays as it is, in words.
+    pub unchanged: Vec<String>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A queue that is not there.
+    CreateQueue(String),
+    /// A KV namespace that is not there, by its title.
+    CreateNamespace(String),
+    /// A resolver state to write.
+    PutState(StateWrite),
+    /// A new version of a Worker, with everything that hangs on it.
+    Upload(Upload),
+    /// The queues, hosts and schedules of a Worker whose version is right.
+    Triggers {
+        /// Which Worker.
+        role: Role,
+        /// What of them differs.
+        differ: Vec<String>,
+    },
+}
+
+/// An upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Which Worker.
+    pub role: Role,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// Secrets that are set with it.
+    pub secrets: Vec<SecretChange>,
+}
+
+/// A secret that an upload sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretChange {
+    /// Its name.
+    pub name: &'static str,
+    /// It is made up.
+    pub is_made_up: bool,
+    /// The Worker has one of this name.
+    pub replaces: bool,
+}
+
+/// Why a Worker is uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// It is not there.
+    New,
+    /// It is there, but no deploy of ours made it.
+    Adopted,
+    /// Code or configuration are not those of the deploy before.
+    Content,
+    /// A namespace of it is not there.
+    Namespace,
+    /// Somebody changed these bindings.
+    ChangedOutside(Vec<String>),
+    /// These secrets are to be set.
+    Secrets,
+    /// Several versions share the requests.
+    Gradual,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("new"),
+            Self::Adopted => f.write_str("takes over the Worker that is there"),
+            Self::Content => f.write_str("code or configuration changed"),
+            Self::Namespace => f.write_str("gets a new KV namespace"),
+            Self::ChangedOutside(names) => write!(f, "changed outside: {}", names.join(", ")),
+            Self::Secrets => f.write_str("secrets changed"),
+            Self::Gradual => f.write_str("ends a gradual deployment"),
+        }
+    }
+}
+
+/// Something of our names that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conflict {
+    /// A Worker.
+    Worker(String),
+    /// A queue whose messages somebody else takes.
+    Queue {
+        /// The queue.
+        name: String,
+        /// The Worker that takes them; `None`: somebody pulls them.
+        by: Option<String>,
+    },
+    /// A KV namespace with a key that we do not write.
+    Namespace {
+        /// Its title.
+        title: String,
+        /// The key.
+        key: String,
+    },
+    /// The account has no workers.dev subdomain.
+    NoSubdomain,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Worker(name) => write!(
+                f,
+                "a Worker named {name} exists, and no deploy of Tributary made it. Choose other names with --prefix, or \
+                 replace it with --adopt"
+            ),
+            Self::Queue { name, by: Some(by) } => write!(
+                f,
+                "the queue {name} is consumed by the Worker {by}. Choose other names with --prefix, or detach it: \
+                 wrangler queues consumer remove {name} {by}"
+            ),
+            Self::Queue { name, by: None } => write!(
+                f,
+                "the queue {name} is consumed by HTTP pulls. Choose other names with --prefix, or remove its pull \
+                 consumer: wrangler queues consumer http remove {name}"
+            ),
+            Self::Namespace { title, key } => write!(
+                f,
+                "a KV namespace titled {title} exists and holds a key that is not Tributary's ({}). Choose other names \
+                 with --prefix, or use it with --adopt",
+                shown(key)
+            ),
+            Self::NoSubdomain => f.write_str(
+                "the account has no workers.dev subdomain yet. Choose one at \
+                 https://dash.cloudflare.com/?to=/:account/workers/subdomain",
+            ),
+        }
+    }
+}
+
+/// A foreign key, cut to what fits a line.
+fn shown(key: &str) -> String {
+    key.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// What is missing.
+///
+/// # Errors
+/// All conflicts; nothing may be changed then.
+pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Vec<Conflict>> {
+    let conflicts = conflicts(desired, observed);
+    if !conflicts.is_empty() {
+        return Err(conflicts);
+    }
+    let mut plan = Plan::default();
+    for queue in queue_order(desired) {
+        match observed.queues.get(&queue) {
+            Some(_) => plan.unchanged.push(format!("queue {queue}")),
+            None => plan.steps.push(Step::CreateQueue(queue)),
+        }
+    }
+    for title in titles(desired) {
+        match observed.namespaces.get(&title) {
+            Some(_) => plan.unchanged.push(format!("KV namespace {title}")),
+            None => plan.steps.push(Step::CreateNamespace(title)),
+        }
+    }
+    match &desired.state {
+        Some(state) => plan.steps.push(Step::PutState(state.clone())),
+        None => plan.unchanged.push("resolver state".to_owned()),
+    }
+    let ids = ids(desired, observed);
+    for worker in &desired.workers {
+        match worker_step(worker, observed.workers.get(&worker.template.role()), &ids, &observed.queues) {
+            Some(step) => plan.steps.push(step),
+            None => plan.unchanged.push(format!("Worker {}", worker.template.name())),
+        }
+    }
+    Ok(plan)
+}
+
+/// Ids of the namespaces that are there, by placeholder.
+#[must_use]
+pub fn ids(desired: &Desired, observed: &Observed) -> Ids {
+    let placeholders = desired.workers.iter().flat_map(|worker| worker.template.namespaces());
+    placeholders
+        .filter_map(|(placeholder, title)| {
+            Some((placeholder.clone(), observed.namespaces.get(title)?.namespace.id.clone()))
+        })
+        .collect()
+}
+
+/// What there is to do with one Worker, if anything.
+#[must_use]
+pub fn worker_step(
+    desired: &DesiredWorker,
+    observed: Option<&ObservedWorker>,
+    ids: &Ids,
+    queues: &BTreeMap<String, Queue>,
+) -> Option<Step> {
+    let role = desired.template.role();
+    let mut reasons = Vec::new();
+    let none = ObservedWorker::default();
+    let there = observed.unwrap_or(&none);
+    let secrets = secret_changes(&desired.secrets, there);
+    match (observed, &there.mark, &there.version) {
+        (None, ..) => reasons.push(Reason::New),
+        (Some(_), None, _) => reasons.push(Reason::Adopted),
+        (Some(_), Some(_), None) => reasons.push(Reason::Gradual),
+        (Some(_), Some(mark), Some(version)) => {
+            match content(desired, ids).zip(desired.template.bindings(ids)) {
+                None => reasons.push(Reason::Namespace),
+                Some((content, _)) if content != mark.content => reasons.push(Reason::Content),
+                Some((_, wanted)) => {
+                    let differ = different_bindings(&wanted, &version.bindings);
+                    if !differ.is_empty() {
+                        reasons.push(Reason::ChangedOutside(differ));
+                    }
+                }
+            }
+            if !secrets.is_empty() {
+                reasons.push(Reason::Secrets);
+            }
+        }
+    }
+    if !reasons.is_empty() {
+        return Some(Step::Upload(Upload { role, reasons, secrets }));
+    }
+    let differ = different_triggers(&desired.template, there, queues);
+    (!differ.is_empty()).then_some(Step::Triggers { role, differ })
+}
+
+/// Hash of what would be uploaded; `None` where an id is not known.
+#[must_use]
+pub fn content(desired: &DesiredWorker, ids: &Ids) -> Option<String> {
+    desired.template.configuration(ids).map(|configuration| content::of(&desired.modules, &configuration))
+}
+
+/// The mark of an upload: what was set before stays known.
+#[must_use]
+pub fn next_mark(
+    content: String,
+    release: u64,
+    before: Option<&Mark>,
+    set: BTreeMap<String, String>,
+    role: Role,
+) -> Mark {
+    let mut secrets = before.map(|mark| mark.secrets.clone()).unwrap_or_default();
+    secrets.extend(set);
+    let ledger_schema = (role == Role::Consumer).then_some(tributary_consumer::ledger::storage::SCHEMA);
+    Mark { content, release, ledger_schema, secrets }
+}
+
+fn secret_changes(wishes: &[SecretWish], there: &ObservedWorker) -> Vec<SecretChange> {
+    let have = there.secrets();
+    let known = there.mark.as_ref().map(|mark| &mark.secrets);
+    wishes
+        .iter()
+        .filter_map(|wish| {
+            let replaces = have.contains(wish.name);
+            let is_right = replaces
+                && match &wish.given {
+                    Some(fingerprint) => known.and_then(|known| known.get(wish.name)) == Some(fingerprint),
+                    None => !wish.renew,
+                };
+            (!is_right).then_some(SecretChange { name: wish.name, is_made_up: wish.given.is_none(), replaces })
+        })
+        .collect()
+}
+
+/// Names of bindings that differ, of the kinds that can be compared. Secrets are another matter, and so is the mark.
+fn different_bindings(wanted: &[Binding], have: &[Binding]) -> Vec<String> {
+    const KINDS: [&str; 6] = [Binding::VAR, "json", "kv_namespace", "queue", "service", "durable_object_namespace"];
+    let have = have.iter().filter(|binding| KINDS.contains(&binding.kind.as_str()) && binding.name != MARK_VAR);
+    let (wanted, have): (BTreeSet<&Binding>, BTreeSet<&Binding>) = (wanted.iter().collect(), have.collect());
+    let names: BTreeSet<&String> = wanted.symmetric_difference(&have).map(|binding| &binding.name).collect();
+    names.into_iter().cloned().collect()
+}
+
+fn different_triggers(template: &Template, there: &ObservedWorker, queues: &BTreeMap<String, Queue>) -> Vec<String> {
+    let mut differ = Vec::new();
+    for wish in template.consumers() {
+        let consumers = queues.get(&wish.queue).map(|queue| queue.consumers.as_slice()).unwrap_or_default();
+        let ours = consumers.iter().find(|consumer| consumer.script.as_deref() == Some(template.name()));
+        match ours {
+            None => differ.push(format!("does not consume {} yet", wish.queue)),
+            Some(ours) if !is_consumed_as(&wish, ours) => differ.push(format!("consumes {} otherwise", wish.queue)),
+            Some(_) => {}
+        }
+    }
+    if there.hosts != template.hosts() {
+        differ.push("hosts on workers.dev".to_owned());
+    }
+    // Without crons of ours wrangler leaves those that are there, and so do we.
+    let crons = template.crons();
+    if !crons.is_empty() && there.crons != crons {
+        differ.push("schedules".to_owned());
+    }
+    differ
+}
+
+fn is_consumed_as(wish: &ConsumerWish, consumer: &crate::cloudflare::queues::Consumer) -> bool {
+    let is_same = |wanted: Option<u64>, have: Option<u64>| wanted.is_none() || wanted == have;
+    let (wanted, have) = (&wish.settings, &consumer.settings);
+    is_same(wanted.batch_size, have.batch_size)
+        && is_same(wanted.max_retries, have.max_retries)
+        && is_same(wanted.max_wait_time_ms, have.max_wait_time_ms)
+        && is_same(wanted.retry_delay, have.retry_delay)
+        && wish.dead_letter_queue == consumer.dead_letter_queue.clone().filter(|name| !name.is_empty())
+}
+
+fn conflicts(desired: &Desired, observed: &Observed) -> Vec<Conflict> {
+    let mut conflicts = Vec::new();
+    if observed.subdomain.is_none() {
+        conflicts.push(Conflict::NoSubdomain);
+    }
+    for worker in &desired.workers {
+        let there = observed.workers.get(&worker.template.role());
+        if there.is_some_and(|there| there.mark.is_none()) && !desired.adopt {
+            conflicts.push(Conflict::Worker(worker.template.name().to_owned()));
+        }
+        for wish in worker.template.consumers() {
+            let queue = observed.queues.get(&wish.queue);
+            for consumer in queue.map(|queue| queue.consumers.as_slice()).unwrap_or_default() {
+                let by =
+                    if consumer.kind == "http_pull" { None } else { Some(consumer.script.clone().unwrap_or_default()) };
+                if by.as_deref() != Some(worker.template.name()) {
+                    conflicts.push(Conflict::Queue { name: wish.queue.clone(), by });
+                }
+            }
+        }
+    }
+    for title in titles(desired) {
+        let key = observed.namespaces.get(&title).and_then(|namespace| namespace.foreign_key.clone());
+        conflicts.extend(key.filter(|_| !desired.adopt).map(|key| Conflict::Namespace { title, key }));
+    }
+    conflicts
+}
+
+/// Titles of all namespaces.
+fn titles(desired: &Desired) -> BTreeSet<String> {
+    desired.workers.iter().flat_map(|worker| worker.template.namespaces().values().cloned()).collect()
+}
+
+/// All queues, dead-letter queues first: a queue may name only one that exists.
+fn queue_order(desired: &Desired) -> Vec<String> {
+    let queues: BTreeSet<String> = desired.workers.iter().flat_map(|worker| worker.template.queues()).collect();
+    let (dead, live): (Vec<_>, Vec<_>) =
+        queues.into_iter().partition(|name| tributary_consumer::config::is_dead_letter_queue(name));
+    dead.into_iter().chain(live).collect()
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
