@@ -37,7 +37,7 @@ redrive: setup ## Send dead letters back to the queue: URL= TOKEN= (default: the
 	@$(TOOLS) cargo run --quiet -p tributary-local -- redrive
 
 import: setup ## Go on from what Spotify's resolver counted: FROM= URL= METRICS_TOKEN= ARGS= (docs/migration.md)
-	@$(TOOLS) cargo run --quiet -p tributary-deployer -- import-snapshot $(FROM) $(if $(URL),--url $(URL)) $(ARGS)
+	@$(DEPLOYER) import-snapshot $(FROM) $(if $(URL),--url $(URL)) $(ARGS)
 
 cloud: setup ## A Cloudflare of your own on loopback, to try make deploy without an account (CLOUD= PORT= WORKERS_PORT=)
 	@$(TOOLS) cargo build --quiet -p tributary-tests --bin fake-cloudflare

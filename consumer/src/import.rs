@@ -88,7 +88,7 @@ pub fn decided(response: &ImportResponse) -> Answer {
             409,
             "OTHER_SOURCE",
             format!(
-                "{} was imported for {} before; nothing changed: where both were counted apart, say that this is another",
+                "{} was imported for {} before; nothing changed: set `another` where both were counted apart",
                 record.source, record.resolver_id
             ),
         ),

@@ -29,11 +29,12 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "envelope", run: targets::envelope::run },
     Target { name: "legacy_json", run: targets::legacy_json::run },
     Target { name: "telemetry", run: targets::telemetry::run },
     Target { name: "ledger", run: targets::ledger::run },
+    Target { name: "import", run: targets::import::run },
     Target { name: "snapshot", run: targets::snapshot::run },
     Target { name: "text", run: targets::text::run },
     Target { name: "scrape", run: targets::scrape::run },

@@ -4,11 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use tributary_consumer::{
-    ledger::{
-        book::Book,
-        commit::{Record, StreamKind},
-    },
+use tributary_consumer::ledger::{
+    book::Book,
+    commit::{Record, StreamKind},
 };
 use tributary_proto::{
     Message as _,
@@ -22,7 +20,7 @@ use tributary_proto::{
         telemetry_data::{BucketSpan, ResolveLatency},
     },
     resolve_info::{FlagResolveInfo, flag_resolve_info::VariantResolveInfo},
-    v1::{CommitRequest, Dropped, dropped},
+    v1::{CommitRequest, Dropped, ImportRequest, dropped},
 };
 use tributary_telemetry::{
     Bounds, Delta, ExplicitBounds, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Number, Snapshot,
@@ -45,6 +43,7 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("telemetry", "foreign_ratio", delimited(&[foreign_ratio()])),
         ("ledger", "commits", with_mode(0, &commits())),
         ("ledger", "steps", with_mode(1, &(0..200).map(|step: u8| step.wrapping_mul(37)).collect::<Vec<_>>())),
+        ("import", "totals", import_request()),
         ("snapshot", "small", small_state().encode()),
         ("snapshot", "declared", declared_state().encode()),
         ("text", "small", with_mode(0, &small_state().encode())),
@@ -81,6 +80,19 @@ fn requests() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("apply", "token", with_mode(1, &token())),
         ("state", "small", fixture::state_bytes()),
     ]
+}
+
+/// Everything that an import may hold: counters and histograms, no readings.
+fn import_request() -> Vec<u8> {
+    let all = telemetry().to_delta("eu", TIME_MS - 5_000).unwrap();
+    let mut totals = Delta::new();
+    totals.set_start(TIME_MS - 5_000);
+    for family in all.families().filter(|family| family.descriptor().kind() != MetricKind::Gauge) {
+        for (labels, value) in family.series() {
+            totals.add(family.descriptor(), labels.clone(), value.clone()).unwrap();
+        }
+    }
+    ImportRequest { source: "kv:0a1b".to_owned(), totals: Some(totals.to_wire()), another: false }.encode_to_vec()
 }
 
 fn with_mode(mode: u8, bytes: &[u8]) -> Vec<u8> {

@@ -61,7 +61,11 @@ impl Answer {
 /// The error of a request that goes no further, if it does not.
 pub fn refuse(method: &str, path: &str, access: Access) -> Option<Answer> {
     if path != "/metrics" {
-        return Some(Answer::error(404, "NOT_FOUND", "not found; this Worker serves GET /metrics and /dead-letters"));
+        return Some(Answer::error(
+            404,
+            "NOT_FOUND",
+            "not found; this Worker serves GET /metrics, /dead-letters and /ledger:import",
+        ));
     }
     if method != "GET" && method != "HEAD" {
         return Some(Answer::method_not_allowed("GET, HEAD"));

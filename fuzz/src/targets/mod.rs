@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod envelope;
+pub mod import;
 pub mod ledger;
 pub mod legacy_json;
 pub mod resolve;

@@ -10,6 +10,8 @@
 //! | `changes` | upgrade, drift, options, two installations in one account |
 //! | `rollback`, `destroy` | the ways back and out |
 //! | `cycle` | both real Workers: deploy, resolve, scrape, change a flag, redeploy, roll back, destroy |
+//! | `import` | a deploy goes on from what Spotify's resolver counted in the account |
+//! | `migration` | docs/migration.md with the commands that it names: a queue changes hands and no message is lost or doubled |
 //! | `secrets` | nothing that is printed or left behind holds one |
 //!
 //! Where the Workers themselves do not matter, small ones stand for them: with the same bindings, handlers and classes.
@@ -26,6 +28,8 @@ mod changes;
 mod cycle;
 mod destroy;
 mod fresh;
+mod import;
+mod migration;
 mod refusals;
 mod resume;
 mod rollback;

@@ -13,7 +13,15 @@ use confidence_resolver::{
 };
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use tributary_deployer::snapshot::command::{ImportError, Namespaces, Options, run};
+use tributary_deployer::{
+    report::Report,
+    snapshot::{
+        command::{ImportError, run},
+        find::Namespaces,
+        import::Installation as Target,
+        options::Options,
+    },
+};
 use tributary_local::secrets::Secret;
 use tributary_producer::isolate::Isolate;
 use tributary_proto::{Message as _, v1::ImportRequest};
@@ -116,7 +124,9 @@ fn import(peer: &Peer, url: &str, token: &str, more: &[&str]) -> Result<String, 
     let arguments: Vec<String> =
         [&[NAMESPACE, "--url", url], more].concat().iter().map(|argument| (*argument).to_owned()).collect();
     let mut printed = Vec::new();
-    run(&Options::read(&arguments).unwrap(), Some(&Secret::new(token)), Some(peer), &mut printed)?;
+    let options = Options::read(&arguments).unwrap();
+    let target = Target::new(url, Secret::new(token));
+    run(&options, Some(&target), Some(peer), &mut Report::new(&mut printed))?;
     let printed = String::from_utf8(printed).unwrap();
     assert!(!printed.contains(token), "the token is printed");
     Ok(printed)

@@ -14,6 +14,7 @@ use crate::observe::observe;
 use crate::report::{Report, date};
 use crate::rollback;
 use crate::session::Session;
+use crate::snapshot;
 use crate::status;
 use crate::template::Template;
 
@@ -69,7 +70,11 @@ pub fn run(
     out: &mut dyn Write,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Error> {
+    if let Some((_, rest)) = arguments.split_first().filter(|(word, _)| *word == snapshot::command::WORD) {
+        return snapshot::command::from_command_line(rest, environment, &mut Report::new(out));
+    }
     let mut invocation = read::invocation(arguments, environment, repository)?;
+    let import = std::mem::take(&mut invocation.import_snapshot);
     let command = invocation.command;
     if command != Command::Deploy {
         // What may be there, whatever is asked for now.
@@ -80,7 +85,7 @@ pub fn run(
     match command {
         Command::Deploy => {
             let deployed = deploy::run(&session, &mut report, terminal)?;
-            after_deploy(&session, deployed, &mut report)
+            after_deploy(&session, deployed, &import, &mut report)
         }
         Command::Status => show_status(&session, &mut report),
         Command::Rollback => roll_back(&session, &mut report, terminal),
@@ -89,7 +94,15 @@ pub fn run(
 }
 
 /// What follows a deploy that worked and needs the running installation. `deployed` is `None` after a dry run.
-fn after_deploy(session: &Session, deployed: Option<deploy::Deployed>, report: &mut Report<'_>) -> Result<(), Error> {
+fn after_deploy(
+    session: &Session,
+    deployed: Option<deploy::Deployed>,
+    import: &[String],
+    report: &mut Report<'_>,
+) -> Result<(), Error> {
+    if !import.is_empty() {
+        snapshot::command::after_deploy(session, import, deployed.as_ref(), report)?;
+    }
     match deployed {
         Some(_) => report.line(&format!("Done in {} s.", session.started.elapsed().as_secs())).map_err(Error::from),
         None => Ok(()),

@@ -25,6 +25,11 @@ pub const API_BASE_URL: &str = "CLOUDFLARE_API_BASE_URL";
 /// Variable with the address that stands for all Workers' hosts, for tests.
 pub const WORKERS_ORIGIN: &str = "WORKERS_ORIGIN";
 
+/// The API's address.
+pub fn api_base_url(environment: &BTreeMap<String, String>) -> &str {
+    environment.get(API_BASE_URL).map(|url| url.trim()).filter(|url| !url.is_empty()).unwrap_or(BASE_URL)
+}
+
 /// One command's surroundings.
 #[derive(Debug)]
 pub struct Session {
@@ -74,7 +79,7 @@ impl Session {
         let Invocation { config, switches, .. } = invocation;
         config.secrets.values().for_each(|secret| report.hide(secret));
         let get = |name: &str| environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
-        let client = Client::new(get(API_BASE_URL).unwrap_or(BASE_URL), config.secrets.need(API_TOKEN)?.clone());
+        let client = Client::new(api_base_url(environment), config.secrets.need(API_TOKEN)?.clone());
         let read = |role: Role| {
             let path = repository.join(format!("wrangler/{}.toml", role.as_str()));
             fs::read_to_string(&path).map_err(at(&path))

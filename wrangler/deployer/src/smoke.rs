@@ -77,6 +77,12 @@ impl Endpoint {
         &self.host
     }
 
+    /// Where requests go instead of the host, if that is given.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
     /// Status and body of a `GET`.
     ///
     /// # Errors

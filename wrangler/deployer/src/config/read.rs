@@ -49,6 +49,8 @@ pub struct Invocation {
     pub switches: Switches,
     /// To which installation.
     pub config: Config,
+    /// Files, or the KV namespace, of another resolver's totals to import after a deploy; empty: none.
+    pub import_snapshot: Vec<String>,
 }
 
 /// A switch, and the commands that have it.
@@ -66,6 +68,7 @@ const SWITCHES: [SwitchSpec; 7] = [
 
 /// Flags that take a value and are no option.
 const CONFIG_FLAG: &str = "--config";
+const IMPORT_FLAG: &str = "--import-snapshot";
 const VAR_FLAGS: [(&str, Role); 2] = [("--producer-var", Role::Producer), ("--consumer-var", Role::Consumer)];
 /// Variables `TRIBUTARY_PRODUCER_<VAR>` are vars, too.
 const VAR_VARIABLES: [(&str, Role); 2] =
@@ -78,6 +81,7 @@ struct Flags {
     options: BTreeMap<&'static str, Value>,
     vars: BTreeMap<Role, BTreeMap<String, String>>,
     file: Option<PathBuf>,
+    import_snapshot: Vec<String>,
 }
 
 /// Reads a command line without the program's name. A `tributary.toml` in `folder` is read if there is one; a file that
@@ -95,13 +99,14 @@ pub fn invocation(
         let suggestion = suggest::sentence(word, Command::ALL.map(Command::as_str));
         ConfigError::Unknown { place: "command line".to_owned(), what: format!("command {word:?}"), suggestion }
     })?;
-    let flags = flags(command, rest)?;
+    let mut flags = flags(command, rest)?;
+    let import_snapshot = std::mem::take(&mut flags.import_snapshot);
     let file = match &flags.file {
         Some(path) => read_file(&folder.join(path))?,
         None if folder.join(FILE).is_file() => read_file(&folder.join(FILE))?,
         None => FileConfig::default(),
     };
-    Ok(Invocation { command, switches: flags.switches, config: config(flags, environment, file)? })
+    Ok(Invocation { command, switches: flags.switches, config: config(flags, environment, file)?, import_snapshot })
 }
 
 fn read_file(path: &Path) -> Result<FileConfig, ConfigError> {
@@ -135,7 +140,16 @@ fn flags(command: Command, arguments: &[String]) -> Result<Flags, ConfigError> {
             continue;
         }
         let option = OPTIONS.iter().find(|option| option.flag == name);
-        let is_known = option.is_some() || name == CONFIG_FLAG || VAR_FLAGS.iter().any(|(flag, _)| *flag == name);
+        if name == IMPORT_FLAG && command != Command::Deploy {
+            return Err(ConfigError::OtherCommand {
+                command: command.as_str(),
+                flag: IMPORT_FLAG,
+                only: "it is for deploy; import-snapshot imports into what is deployed".to_owned(),
+            });
+        }
+        let is_known = option.is_some()
+            || [CONFIG_FLAG, IMPORT_FLAG].contains(&name)
+            || VAR_FLAGS.iter().any(|(flag, _)| *flag == name);
         if !is_known {
             return Err(unknown_flag(argument, name));
         }
@@ -153,6 +167,8 @@ fn flags(command: Command, arguments: &[String]) -> Result<Flags, ConfigError> {
                 .ok_or_else(|| ConfigError::Value { place: name.to_owned(), expected: "NAME=value".to_owned() })?;
             vars::check_name(*role, var, "command line")?;
             flags.vars.entry(*role).or_default().insert(var.to_owned(), value.to_owned());
+        } else if name == IMPORT_FLAG {
+            flags.import_snapshot.push(value);
         } else {
             flags.file = Some(value.into());
         }
@@ -169,7 +185,7 @@ fn unknown_flag(argument: &str, name: &str) -> ConfigError {
         return ConfigError::SecretPlace { place, name: (*secret).to_owned() };
     }
     let known = OPTIONS.map(|option| option.flag).into_iter().chain(SWITCHES.map(|(flag, ..)| flag));
-    let known = known.chain(VAR_FLAGS.map(|(flag, _)| flag)).chain([CONFIG_FLAG]);
+    let known = known.chain(VAR_FLAGS.map(|(flag, _)| flag)).chain([CONFIG_FLAG, IMPORT_FLAG]);
     if is_flag {
         let suggestion = suggest::sentence(name, known.collect::<Vec<_>>());
         return ConfigError::Unknown { place, what: format!("flag {name}"), suggestion };

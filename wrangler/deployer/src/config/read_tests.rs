@@ -12,7 +12,8 @@ fn read(arguments: &[&str], environment: &[(&str, &str)], file: Option<&str>) ->
 
 #[test]
 fn without_anything_it_is_the_default_installation() {
-    let Invocation { command, switches, config } = read(&["deploy"], &[], None).unwrap();
+    let Invocation { command, switches, config, import_snapshot } = read(&["deploy"], &[], None).unwrap();
+    assert!(import_snapshot.is_empty());
     assert_eq!((command, switches), (Command::Deploy, Switches::default()));
     assert_eq!(config.names.installation(), "tributary");
     assert_eq!((config.account_id, config.materializations, config.batches), (None, false, Batches::default()));
@@ -83,4 +84,15 @@ fn resolver_id_is_one_for_both() {
     let error =
         read(&["deploy", "--consumer-var=RESOLVER_ID=a", "--producer-var=RESOLVER_ID=b"], &[], None).unwrap_err();
     assert!(error.contains("RESOLVER_ID"), "{error}");
+}
+
+#[test]
+fn what_is_imported_after_a_deploy_is_named_once_or_in_parts_and_by_no_other_command() {
+    let import = |arguments: &[&str]| read(arguments, &[], None).map(|invocation| invocation.import_snapshot);
+    assert_eq!(import(&["deploy", "--import-snapshot", "resolver-metrics"]).unwrap(), ["resolver-metrics"]);
+    let parts = ["deploy", "--import-snapshot=a.json", "--import-snapshot", "b.json", "--dry-run"];
+    assert_eq!(import(&parts).unwrap(), ["a.json", "b.json"]);
+    assert!(import(&["deploy", "--import-snapshot"]).is_err());
+    let elsewhere = import(&["status", "--import-snapshot", "x"]).unwrap_err().to_string();
+    assert!(elsewhere.contains("it is for deploy"), "{elsewhere}");
 }

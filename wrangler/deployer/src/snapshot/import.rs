@@ -8,6 +8,8 @@ use tributary_local::secrets::Secret;
 use tributary_proto::{Message as _, v1::ImportRequest};
 use ureq::{Agent, http};
 
+use crate::smoke::Endpoint;
+
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The most of an answer that is read: a scrape at full density comes to some megabytes.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
@@ -112,6 +114,8 @@ pub type Scrape = BTreeMap<String, f64>;
 pub struct Installation {
     agent: Agent,
     url: String,
+    /// Where requests go, where that is not the URL.
+    origin: Option<(String, String)>,
     token: Secret,
 }
 
@@ -119,8 +123,25 @@ impl Installation {
     /// The one at `url`, with its `METRICS_TOKEN`.
     #[must_use]
     pub fn new(url: &str, token: Secret) -> Self {
-        let agent = Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build().into();
-        Self { agent, url: url.trim_end_matches('/').to_owned(), token }
+        let config = Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            // A token must not follow a redirect to another host.
+            .max_redirects(0);
+        Self { agent: config.build().into(), url: url.trim_end_matches('/').to_owned(), origin: None, token }
+    }
+
+    /// The one that a deploy left there.
+    #[must_use]
+    pub fn of(endpoint: &Endpoint, token: Secret) -> Self {
+        let origin = endpoint.origin().map(|origin| (origin.to_owned(), endpoint.host().to_owned()));
+        Self { origin, ..Self::new(&endpoint.url(), token) }
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// What was imported until now.
@@ -167,9 +188,15 @@ impl Installation {
         let url = format!("{}{path}", self.url);
         let connection =
             |error: &dyn std::fmt::Display| CallError::Connection { url: url.clone(), reason: error.to_string() };
-        let request = http::Request::builder()
-            .method(if body.is_some() { "POST" } else { "GET" })
-            .uri(&url)
+        let (to, host) = match &self.origin {
+            Some((origin, host)) => (format!("{origin}{path}"), Some(host.as_str())),
+            None => (url.clone(), None),
+        };
+        let mut request = http::Request::builder().method(if body.is_some() { "POST" } else { "GET" }).uri(to);
+        if let Some(host) = host {
+            request = request.header("Host", host);
+        }
+        let request = request
             .header("Authorization", format!("Bearer {}", self.token.reveal()))
             .header("Content-Type", "application/x-protobuf")
             .header("Accept", "application/json, text/plain;version=0.0.4;q=0.5")

@@ -209,6 +209,7 @@ type Unknown = BTreeMap<String, serde::de::IgnoredAny>;
 
 /// The JSON. What has no default was written by every version.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with latency, resolve_rates and memory_bytes")]
 struct Stored {
     latency: StoredLatency,
     resolve_rates: Vec<u64>,

@@ -3,11 +3,10 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 use super::*;
-
-fn read(arguments: &[&str]) -> Result<Options, String> {
-    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-    Options::read(&arguments).map_err(|error| error.to_string())
-}
+use crate::{
+    report::Report,
+    snapshot::{command::run, options::Options},
+};
 
 const FIRST: &[u8] = include_bytes!("fixtures/0.17.1-snapshot.json");
 
@@ -23,48 +22,6 @@ impl Namespaces for Fake {
         assert_eq!(namespace_id, "0a1b");
         Ok(self.0.get(key).cloned())
     }
-}
-
-#[test]
-fn arguments_are_read_and_what_is_not_clear_is_refused() {
-    let options = read(&["resolver-metrics", "--url", "https://x.example", "--since=2026-09-01", "--another"]).unwrap();
-    assert_eq!(
-        (options.from.as_slice(), options.url.as_deref()),
-        (&["resolver-metrics".to_owned()][..], Some("https://x.example"))
-    );
-    assert_eq!((options.since_ms, options.another), (1_788_220_800_000, true));
-    let dry = read(&["a.json", "b.json", "--dry-run", "--source", "mine", "--resolver-id", "eu"]).unwrap();
-    assert_eq!(
-        (dry.from.len(), dry.url, dry.source.as_deref(), dry.resolver_id.as_str()),
-        (2, None, Some("mine"), "eu")
-    );
-    assert_eq!(dry.since_ms, FIRST_RELEASE_MS);
-    for wrong in [
-        &[][..],
-        &["a.json"],
-        &["--url", "https://x.example"],
-        &["a.json", "--url"],
-        &["a.json", "--url="],
-        &["a.json", "--url", "x.example"],
-        &["a.json", "--dryrun"],
-        &["a.json", "--dry-run", "--since", "2026-05-12"],
-        &["a.json", "--dry-run", "--since", "2026-5-13"],
-        &["a.json", "--dry-run", "--since", "2026-13-01"],
-        &["a.json", "--dry-run", "--since", "yesterday"],
-        &["a.json", "--dry-run", "--since", "99999999999999999999-01-01"],
-    ] {
-        assert!(read(wrong).unwrap_err().contains("FROM is a KV namespace"), "{wrong:?}");
-    }
-}
-
-#[test]
-fn days_are_counted_across_months_and_leap_years() {
-    let day = |text: &str| since(text).unwrap() / DAY_MS;
-    assert_eq!(since("2026-05-13").unwrap(), FIRST_RELEASE_MS);
-    assert_eq!(day("2026-06-01") - day("2026-05-31"), 1);
-    assert_eq!(day("2028-03-01") - day("2028-02-28"), 2);
-    assert_eq!(day("2100-03-01") - day("2100-02-28"), 1);
-    assert_eq!(day("2027-05-13") - day("2026-05-13"), 365);
 }
 
 #[test]
@@ -113,7 +70,7 @@ fn files_are_one_source_by_what_they_hold_and_a_dry_run_shows_it() {
 
     let mut printed = Vec::new();
     let options = Options::read(&[one, "--dry-run".to_owned()]).unwrap();
-    run(&options, None, None, &mut printed).unwrap();
+    run(&options, None, None, &mut Report::new(&mut printed)).unwrap();
     let printed = String::from_utf8(printed).unwrap();
     let row = |sample: &str| printed.lines().find(|line| line.starts_with(sample)).unwrap().to_owned();
     let words = |row: String| row.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
