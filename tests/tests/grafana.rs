@@ -186,3 +186,24 @@ fn every_alert_has_a_severity_a_section_and_a_test_in_which_it_fires() {
         assert!(alerts.contains(&heading), "there is no alert {heading}");
     }
 }
+
+#[test]
+fn the_page_on_metrics_names_every_family_and_no_other() {
+    let page = read("docs/metrics.md");
+    let named: BTreeSet<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|code| ["confidence_", "tributary_"].iter().any(|prefix| code.starts_with(prefix)))
+        .flat_map(|code| code.split_whitespace())
+        .map(|word| word.split('{').next().unwrap())
+        .filter(|word| word.contains('_'))
+        .collect();
+    let printed = |family: &&FamilyDescriptor| match family.kind() {
+        MetricKind::Counter => format!("{}_total", family.name()),
+        _ => family.name().to_owned(),
+    };
+    let families: BTreeSet<String> = families().iter().map(printed).collect();
+    let named: BTreeSet<String> = named.into_iter().map(str::to_owned).collect();
+    assert_eq!(named, families, "docs/metrics.md");
+}
