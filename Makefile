@@ -45,6 +45,7 @@ cloud: setup ## A Cloudflare of your own on loopback, to try make deploy without
 		--workers-port "$(or $(WORKERS_PORT),0)"
 
 test: build ## Run all tests: native, then end to end in workerd
+	@$(TOOLS) wrangler/build.sh emitter/example
 	@$(TOOLS) wrangler/test.sh
 
 build: setup ## Build both Workers (only what changed)
@@ -66,4 +67,4 @@ setup: ## Install what is missing (Rust target, worker-build, wasm-bindgen, prot
 	@wrangler/setup.sh
 
 clean: ## Remove builds, local state and logs
-	rm -rf .run producer/build consumer/build "$(TARGET)"
+	rm -rf .run producer/build consumer/build emitter/example/build "$(TARGET)"

@@ -6,6 +6,7 @@ pub mod cloudflare;
 pub mod collector;
 pub mod consumer;
 pub mod cost;
+pub mod embedding;
 pub mod exposition;
 pub mod grafana;
 pub mod http;
