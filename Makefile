@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run deploy status rollback destroy redrive test build chaos bench lint fmt setup clean
+.PHONY: help run deploy status rollback destroy redrive cloud test build chaos bench lint fmt setup clean
 
 # The tools that setup found or built.
 TOOLS := . .run/tools.env;
@@ -35,6 +35,11 @@ destroy: setup ## Take an installation out again; ARGS=--keep-data leaves KV
 
 redrive: setup ## Send dead letters back to the queue: URL= TOKEN= (default: the local installation), REASON=, LIMIT=
 	@$(TOOLS) cargo run --quiet -p tributary-local -- redrive
+
+cloud: setup ## A Cloudflare of your own on loopback, to try make deploy without an account (CLOUD= PORT= WORKERS_PORT=)
+	@$(TOOLS) cargo build --quiet -p tributary-tests --bin fake-cloudflare
+	@$(TOOLS) exec $(TARGET)/debug/fake-cloudflare --folder "$(or $(CLOUD),.run/cloud)" --port "$(or $(PORT),0)" \
+		--workers-port "$(or $(WORKERS_PORT),0)"
 
 test: build ## Run all tests: native, then end to end in workerd
 	@$(TOOLS) wrangler/test.sh

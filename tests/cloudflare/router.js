@@ -7,8 +7,12 @@
 //
 //   POST /queue/<account>/<script>   JSON {queue, messages: [{id, timestamp, attempts, contentType, base64}], metrics}
 //   POST /cron/<account>/<script>    JSON {cron, scheduledTime}
+//   POST /quiet                      JSON: milliseconds since a Worker last answered
 
 const CF = { colo: "ARN", country: "SE", city: "Stockholm", continent: "EU", httpProtocol: "HTTP/1.1", asn: 64496 };
+
+// What a Worker still does behind its answer is not seen from here; when it answered is.
+let answered = 0;
 
 function bytes(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
@@ -28,6 +32,7 @@ function message({ id, timestamp, attempts, contentType, base64 }) {
 
 async function command(request, env, path) {
   const [, what, account, script] = path.split("/");
+  if (what === "quiet") return Response.json(Date.now() - answered);
   const worker = env[env.WORKERS[`${account}/${script}`]];
   if (worker === undefined) return new Response("no such Worker", { status: 404 });
   const body = await request.json();
@@ -63,6 +68,8 @@ export default {
     } catch (error) {
       console.error(String(error?.stack ?? error));
       return new Response("error code: 1101\n", { status: 500 });
+    } finally {
+      answered = Date.now();
     }
   },
 };

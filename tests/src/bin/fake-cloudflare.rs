@@ -5,12 +5,16 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tributary_tests::cloudflare::{FakeCloudflare, Options};
 
 const USAGE: &str =
     "fake-cloudflare [--port <number>] [--workers-port <number>] [--folder <path>] [--accounts <number>]";
+
+/// The producer coalesces for a second behind its answers.
+const LINGER: Duration = Duration::from_millis(1_500);
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)).and_then(|options| run(options).map_err(|error| error.to_string())) {
@@ -23,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options::default();
+    let mut options = Options { linger: LINGER, ..Options::default() };
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value; {USAGE}"));
         let invalid = |value: &str| format!("{name} {value:?} is no number; {USAGE}");

@@ -12,6 +12,7 @@ use tributary_local::{demo_state, state_file};
 use super::answer::Response;
 use super::call::Call;
 use super::server::{Outcome, Servers};
+use super::state::Ports;
 
 /// The stub CDN and the stub backend.
 pub struct Confidence {
@@ -22,16 +23,19 @@ pub struct Confidence {
 }
 
 impl Confidence {
-    /// Starts both, with the demo state for `client_secret`.
-    pub(crate) fn start(servers: &Servers, client_secret: &str) -> io::Result<Self> {
+    /// Starts both, with the demo state for `client_secret`, on the ports of before if these are free.
+    pub(crate) fn start(servers: &Servers, client_secret: &str, ports: &mut Ports) -> io::Result<Self> {
         let state = Arc::new(Mutex::new(demo_state::demo_state(client_secret)));
         let path = format!("/{}", hex(&sha2::Sha256::digest(client_secret.as_bytes())));
         let served = Arc::clone(&state);
         let handler = move |call: &Call, _| Outcome::Answer(serve(call, &path, &lock(&served)));
-        let address = servers.listen(0, Arc::new(handler))?;
+        let address = servers.listen(Ports::again(ports.cdn), Arc::new(handler))?;
         let expected =
             Expected { client_secret: Secret::new(client_secret), account_id: demo_state::ACCOUNT_ID.to_owned() };
-        let backend = Backend::start(0, expected, Box::new(|_| {})).map_err(io::Error::other)?;
+        let backend = Backend::start(Ports::again(ports.backend), expected, Box::new(|_| {}));
+        let backend = backend.map_err(io::Error::other)?;
+        ports.cdn = address.port();
+        ports.backend = backend.url().rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
         Ok(Self { client_secret: client_secret.to_owned(), cdn_url: format!("http://{address}"), state, backend })
     }
 

@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::Digest as _;
@@ -28,6 +29,9 @@ impl Folder {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         // The runtime has a folder of its own as its working directory.
         let path = std::path::absolute(path)?;
+        fs::create_dir_all(&path)?;
+        // Secrets of the Workers are in it, in more than one file.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
         for name in ["blobs", "objects", "edge"] {
             fs::create_dir_all(path.join(name))?;
         }

@@ -35,6 +35,7 @@ mod ids;
 mod inspect;
 mod kv;
 mod multipart;
+mod parts;
 mod record;
 mod server;
 mod state;
@@ -47,7 +48,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tributary_local::random;
 
 pub use confidence::Confidence;
 pub use faults::{Effect, Fault};
@@ -58,12 +58,11 @@ pub use state::{ConsumerSettings, KvValue};
 use answer::Response;
 use call::Call;
 use cloud::Cloud;
-use edge::{Broker, Clock, Edge};
+use edge::{Broker, Clock};
 use folder::Folder;
+use parts::{Parts, new_state, runtime, start_edge};
 use server::{Outcome, Servers};
-use state::{Account, State};
-
-use crate::installation::repository;
+use state::{Account, Ports};
 
 /// How often the state is written while it changes.
 const SAVE_INTERVAL: Duration = Duration::from_millis(500);
@@ -71,9 +70,9 @@ const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 /// How to start.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Port of API and control on 127.0.0.1; 0: any.
+    /// Port of API and control on 127.0.0.1; 0: that of the last time in this folder, or any.
     pub port: u16,
-    /// Port of the Workers on 127.0.0.1; 0: any.
+    /// Port of the Workers on 127.0.0.1; 0 as above.
     pub workers_port: u16,
     /// Accounts that the token sees.
     pub accounts: usize,
@@ -81,57 +80,25 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// Whether the Workers run. Without it uploads are still loaded once, to see what they export.
     pub runs_workers: bool,
+    /// How long after a Worker's last answer a change takes over: so long it can go on behind the answer (`waitUntil`).
+    /// The real one lets it go on for 30 s, beside the new version.
+    pub linger: Duration,
     /// Whether KV refuses a second write of a key within a second, as the real one does.
     pub limits_kv_writes: bool,
 }
 
 impl Default for Options {
-    /// One account whose Workers run, in a folder of its own.
+    /// One account whose Workers run, in a folder of its own; what changes takes over at once.
     fn default() -> Self {
-        Self { port: 0, workers_port: 0, accounts: 1, folder: None, runs_workers: true, limits_kv_writes: false }
-    }
-}
-
-/// What the servers and the handle share.
-struct Parts {
-    cloud: Arc<Cloud>,
-    confidence: Confidence,
-    /// `None` where the Workers do not run.
-    edge: Option<Arc<Edge>>,
-}
-
-impl Parts {
-    fn edge(&self) -> Result<&Arc<Edge>, String> {
-        self.edge.as_ref().ok_or_else(|| "the Workers do not run".to_owned())
-    }
-
-    /// Answers a request to the API; what it deployed runs before the answer goes out.
-    fn api(&self, call: &Call, has_waited: bool) -> Outcome {
-        let before = self.cloud.changes.count();
-        let outcome = api::handle(&self.cloud, call, has_waited);
-        if let Some(edge) = self.edge.as_ref().filter(|_| self.cloud.changes.count() != before) {
-            edge.retire();
+        Self {
+            port: 0,
+            workers_port: 0,
+            accounts: 1,
+            folder: None,
+            runs_workers: true,
+            linger: Duration::ZERO,
+            limits_kv_writes: false,
         }
-        outcome
-    }
-
-    fn run_cron(&self, script: &str, cron: &str) -> Result<(), String> {
-        let edge = self.edge()?;
-        let account = {
-            let state = self.cloud.state();
-            let has_trigger = |account: &&Account| {
-                let schedules = account.scripts.get(script).map(|script| script.schedules.as_slice());
-                schedules.unwrap_or_default().iter().any(|schedule| schedule.cron == cron)
-            };
-            let account = state.accounts.iter().find(has_trigger);
-            account.ok_or_else(|| format!("Worker {script:?} has no cron trigger {cron:?}"))?.id.clone()
-        };
-        edge.schedule(&account, script, cron, ids::now_millis())
-    }
-
-    fn wait_until_idle(&self, limit: Duration) -> Result<(), String> {
-        self.edge()?;
-        edge::wait_until_idle(&self.cloud, limit)
     }
 }
 
@@ -157,14 +124,18 @@ impl FakeCloudflare {
         let temporary = if options.folder.is_none() { Some(TempDir::new()?) } else { None };
         let path = options.folder.as_deref().or_else(|| temporary.as_ref().map(TempDir::path));
         let folder = Folder::open(path.ok_or_else(|| io::Error::other("no folder"))?)?;
-        let state = match folder.load()? {
+        let mut state = match folder.load()? {
             Some(state) => state,
             None => new_state(options.accounts)?,
         };
         let servers = Servers::start()?;
-        let confidence = Confidence::start(&servers, &state.client_secret)?;
+        let mut ports = state.ports;
+        let confidence = Confidence::start(&servers, &state.client_secret, &mut ports)?;
+        state.ports = ports;
         let cloud = Arc::new(Cloud::new(folder, runtime()?, state, options.limits_kv_writes));
-        let edge = if options.runs_workers { Some(start_edge(&servers, &cloud, options.workers_port)?) } else { None };
+        let workers_port = if options.workers_port == 0 { Ports::again(ports.workers) } else { options.workers_port };
+        let edge =
+            if options.runs_workers { Some(start_edge(&servers, &cloud, workers_port, options.linger)?) } else { None };
         let broker = edge.clone().map(|edge| Broker::start(Arc::clone(&cloud), edge)).transpose()?;
         let clock = edge.clone().map(|edge| Clock::start(Arc::clone(&cloud), edge)).transpose()?;
         let parts = Arc::new(Parts { cloud: Arc::clone(&cloud), confidence, edge });
@@ -178,7 +149,13 @@ impl FakeCloudflare {
                 Outcome::Answer(Response::text(404, "the API is below /client/v4, the control below /__control\n"))
             }
         };
-        let address = servers.listen(options.port, Arc::new(handler))?;
+        let port = if options.port == 0 { Ports::again(ports.api) } else { options.port };
+        let address = servers.listen(port, Arc::new(handler))?;
+        {
+            let mut state = cloud.change();
+            state.ports.api = address.port();
+            state.ports.workers = parts.edge.as_ref().map_or(0, |edge| edge.port());
+        }
         let is_over = Arc::<AtomicBool>::default();
         let stop = Arc::clone(&is_over);
         let saver = std::thread::spawn(move || {
@@ -376,32 +353,4 @@ impl Drop for FakeCloudflare {
             drop(saver.join());
         }
     }
-}
-
-/// The edge, and the server behind the bindings of its Workers.
-fn start_edge(servers: &Servers, cloud: &Arc<Cloud>, port: u16) -> io::Result<Arc<Edge>> {
-    let (backing, key) = (Arc::clone(cloud), edge::new_key());
-    let known = key.clone();
-    let handler = move |call: &Call, _| Outcome::Answer(edge::handle(&backing, &known, call));
-    let backend = servers.listen(0, Arc::new(handler))?;
-    Ok(Arc::new(Edge::start(Arc::clone(cloud), backend, key, port)?))
-}
-
-fn new_state(accounts: usize) -> io::Result<State> {
-    let secret = |length: fn() -> Result<[u8; 20], random::RandomError>| length().map(|bytes| random::hex(&bytes));
-    Ok(State {
-        token: secret(random::bytes).map_err(io::Error::other)?,
-        client_secret: random::hex(&random::bytes::<16>().map_err(io::Error::other)?),
-        accounts: (1..=accounts).map(Account::new).collect(),
-    })
-}
-
-/// The runtime among the npm tools, in the package of this machine's kind.
-fn runtime() -> io::Result<PathBuf> {
-    let packages = repository().join("wrangler/node_modules/@cloudflare");
-    let entries = std::fs::read_dir(&packages)
-        .map_err(|error| io::Error::other(format!("{}: {error}; run `make setup`", packages.display())))?;
-    let mut programs = entries.filter_map(Result::ok).map(|entry| entry.path().join("bin/workerd"));
-    let program = programs.find(|program| program.is_file());
-    program.ok_or_else(|| io::Error::other("workerd is not installed: run `make setup`"))?.canonicalize()
 }

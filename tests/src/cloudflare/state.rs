@@ -12,7 +12,26 @@ use super::ids;
 pub(crate) struct State {
     pub(crate) token: String,
     pub(crate) client_secret: String,
+    /// Where everything listened last: what was deployed may know it.
+    #[serde(default)]
+    pub(crate) ports: Ports,
     pub(crate) accounts: Vec<Account>,
+}
+
+/// Ports on 127.0.0.1; 0 is any.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Ports {
+    pub(crate) api: u16,
+    pub(crate) workers: u16,
+    pub(crate) cdn: u16,
+    pub(crate) backend: u16,
+}
+
+impl Ports {
+    /// A port that was used before, if it is free.
+    pub(crate) fn again(port: u16) -> u16 {
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() { port } else { 0 }
+    }
 }
 
 /// One account.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tributary_tests::cloudflare::FakeCloudflare;
+use tributary_tests::cloudflare::{FakeCloudflare, Options};
 use tributary_tests::http::{Client, Reply};
 use tributary_tests::wait::eventually;
 
-use crate::support::{result, running, upload};
+use crate::support::{deploy, result, running};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -22,14 +22,6 @@ fn json_of(cloud: &FakeCloudflare, script: &str, path: &str) -> Value {
     let reply = get(cloud, script, path);
     assert_eq!(reply.status, 200, "{script} {path}: {}", reply.body);
     reply.json()
-}
-
-fn deploy(cloud: &FakeCloudflare, script: &str, metadata: Value, source: &str) {
-    let mut full = json!({ "main_module": "index.js", "compatibility_date": "2026-10-01" });
-    full.as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
-    let reply = upload(cloud, "PUT", &format!("/workers/scripts/{script}"), &full, source);
-    assert_eq!(reply.status, 200, "{}", reply.body);
-    result(cloud, "POST", &format!("/workers/scripts/{script}/subdomain"), &json!({ "enabled": true }));
 }
 
 fn namespace(cloud: &FakeCloudflare, title: &str) -> String {
@@ -67,6 +59,8 @@ fn kv_is_shared_between_workers_and_the_api() {
     let stored = cloud.kv_value("state", "p2").unwrap();
     assert_eq!((stored.bytes, stored.metadata), (b"from the Worker".to_vec(), Some(json!({ "by": "worker" }))));
     assert_eq!(crate::support::send(&cloud, "GET", &value("p2"), &[], b"").unwrap().body, "from the Worker");
+
+    assert_eq!(json_of(&cloud, "kv", "/get?key=p2")["metadata"], json!({ "by": "worker" }));
 
     let first = json_of(&cloud, "kv", "/list");
     assert_eq!((&first["keys"][0]["name"], &first["list_complete"]), (&json!("p1/a b?%"), &json!(false)));
@@ -245,6 +239,55 @@ fn what_changes_takes_effect_at_once() {
 }
 
 #[test]
+fn a_change_while_the_runtime_starts_is_not_missed() {
+    let cloud = running();
+    deploy(&cloud, "w", json!({}), "export default { fetch: () => Response.json(1) }");
+    // A start begins some time after the last change; this sweeps over that time.
+    for millis in (50..70).step_by(2) {
+        result(&cloud, "POST", "/workers/scripts/w/subdomain", &json!({ "enabled": false }));
+        std::thread::sleep(Duration::from_millis(millis));
+        result(&cloud, "POST", "/workers/scripts/w/subdomain", &json!({ "enabled": true }));
+        assert_eq!(get(&cloud, "w", "/").status, 200, "after {millis} ms");
+    }
+}
+
+const LATE: &str = r#"export default { fetch(request, env, context) {
+    context.waitUntil(scheduler.wait(700).then(() => env.KV.put("late", "done")));
+    return Response.json("early");
+} }"#;
+
+#[test]
+fn a_change_waits_for_what_is_done_behind_an_answer() {
+    let linger = Duration::from_millis(1_200);
+    let cloud = FakeCloudflare::start(Options { linger, ..Options::default() }).unwrap();
+    let id = namespace(&cloud, "late");
+    let bindings = json!([{ "name": "KV", "type": "kv_namespace", "namespace_id": id }]);
+    deploy(&cloud, "late", json!({ "bindings": bindings }), LATE);
+    assert_eq!(json_of(&cloud, "late", "/"), "early");
+    let secret = json!({ "name": "S", "type": "secret_text", "text": "s" });
+    result(&cloud, "PUT", "/workers/scripts/late/secrets", &secret);
+    assert!(cloud.kv_value("late", "late").is_some());
+}
+
+#[test]
+fn requests_wait_for_a_new_version_and_none_is_refused() {
+    let cloud = running();
+    let source = |number: u32| format!("export default {{ fetch: () => Response.json({number}) }}");
+    deploy(&cloud, "w", json!({}), &source(0));
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| (0..60).map(|_| json_of(&cloud, "w", "/").as_u64().unwrap()).collect::<Vec<_>>());
+        for number in 1..4 {
+            deploy(&cloud, "w", json!({}), &source(number));
+        }
+        let seen = asking.join().unwrap();
+        assert!(seen.is_sorted(), "{seen:?}");
+    });
+    // People reach it by a name that their system knows.
+    let url = cloud.workers_origin();
+    assert_eq!(Client::default().send("GET", &url, &[("host", "w.localhost:8787")], b"").unwrap().json(), 3);
+}
+
+#[test]
 fn cron_triggers_fire() {
     let cloud = running();
     let id = namespace(&cloud, "crons");
@@ -265,15 +308,21 @@ fn cron_triggers_fire() {
 #[test]
 fn everything_is_there_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let options = tributary_tests::cloudflare::Options { folder: Some(folder.path().into()), ..Default::default() };
-    let token = {
+    let options = Options { folder: Some(folder.path().into()), ..Default::default() };
+    let addresses = |cloud: &FakeCloudflare| {
+        let confidence = cloud.confidence();
+        [cloud.api_url(), cloud.workers_origin(), confidence.cdn_url().to_owned(), confidence.backend().url()]
+    };
+    let (token, before) = {
         let cloud = FakeCloudflare::start(options.clone()).unwrap();
         let bindings = json!([{ "name": "COUNTER", "type": "durable_object_namespace", "class_name": "Counter" }]);
         let migrations = json!({ "new_tag": "v1", "new_sqlite_classes": ["Counter"] });
         deploy(&cloud, "counter", json!({ "bindings": bindings, "migrations": migrations }), COUNTER);
         assert_eq!(json_of(&cloud, "counter", "/"), 1);
-        cloud.token()
+        (cloud.token(), addresses(&cloud))
     };
     let cloud = FakeCloudflare::start(options).unwrap();
     assert_eq!((cloud.token(), json_of(&cloud, "counter", "/")), (token, json!(2)));
+    // Also where it was: what was deployed may know these addresses.
+    assert_eq!(addresses(&cloud), before);
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tributary_tests::cloudflare::{FakeCloudflare, Options};
 use tributary_tests::http::{Client, Reply};
@@ -75,6 +75,15 @@ pub(crate) fn form(metadata: &Value, modules: &[(&str, &str, &str)]) -> Vec<u8> 
 pub(crate) fn upload(cloud: &FakeCloudflare, method: &str, path: &str, metadata: &Value, source: &str) -> Reply {
     let body = form(metadata, &[("index.js", "application/javascript+module", source)]);
     send(cloud, method, path, &[("content-type", "multipart/form-data; boundary=b")], &body).unwrap()
+}
+
+/// Uploads a Worker and puts it on workers.dev; both must succeed.
+pub(crate) fn deploy(cloud: &FakeCloudflare, script: &str, metadata: Value, source: &str) {
+    let mut full = json!({ "main_module": "index.js", "compatibility_date": "2026-10-01" });
+    full.as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+    let reply = upload(cloud, "PUT", &format!("/workers/scripts/{script}"), &full, source);
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    result(cloud, "POST", &format!("/workers/scripts/{script}/subdomain"), &json!({ "enabled": true }));
 }
 
 /// A folder with the configuration and the source of a Worker, for wrangler.

@@ -232,3 +232,42 @@ fn message(
         due: timestamp + delay * 1_000,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::folder::Folder;
+    use super::super::super::state::{Account, State};
+    use super::*;
+
+    #[test]
+    fn nobody_but_the_runtime_is_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut account = Account::new(1);
+        account.queues.push(super::super::super::api::new_queue("q"));
+        let id = account.queues[0].id.clone();
+        let state = State { accounts: vec![account], ..State::default() };
+        let cloud = Cloud::new(Folder::open(folder.path()).unwrap(), std::path::PathBuf::new(), state, false);
+        let call = |key: &str, queue: &str, path: &str, body: &str| {
+            let headers = [(KEY_HEADER, key), ("x-fake-queue", queue), ("x-msg-fmt", "text")];
+            let call = Call {
+                method: "POST".into(),
+                path: path.into(),
+                query: String::new(),
+                headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+                body: body.into(),
+            };
+            handle(&cloud, "key", &call).status
+        };
+        assert_eq!(call("another", &id, "/message", "m"), 403);
+        assert_eq!(call("key", "none", "/message", "m"), 404);
+        assert_eq!(call("key", &id, "/message", "m"), 200);
+        assert_eq!(call("key", &id, "/message", &"m".repeat(MAX_MESSAGE_BYTES + 1)), 413);
+        let entry = r#"{"body": "bQ==", "contentType": "text"}"#;
+        let batch = |count: usize| format!("{{\"messages\": [{}]}}", vec![entry; count].join(","));
+        assert_eq!(call("key", &id, "/batch", &batch(101)), 413);
+        assert_eq!(call("key", &id, "/batch", &batch(100)), 200);
+        let late = r#"{"messages": [{"body": "bQ==", "contentType": "text", "delaySecs": 86401}]}"#;
+        assert_eq!(call("key", &id, "/batch", late), 400);
+        assert_eq!(cloud.state().accounts[0].queues[0].messages.len(), 101);
+    }
+}

@@ -12,7 +12,8 @@
 //!
 //! The runtime starts anew for each change, in some hundredths of a second. Its socket is ours, so that requests wait
 //! meanwhile and none is refused; those that are under way are answered by the old one. What a Worker does behind its
-//! answer (`waitUntil`) ends with the old one, which the real edge would let go on for half a minute.
+//! answer (`waitUntil`) ends with the old one, which the real edge would let go on for half a minute; `Options::linger` gives
+//! it some time.
 
 mod backend;
 mod broker;

@@ -43,6 +43,8 @@ struct Shared {
     socket: TcpListener,
     address: SocketAddr,
     running: Mutex<Running>,
+    /// How long a Worker goes on behind its answer before a new runtime takes over.
+    linger: Duration,
     is_over: AtomicBool,
 }
 
@@ -58,11 +60,18 @@ impl Edge {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn start(cloud: Arc<Cloud>, backend: SocketAddr, key: String, port: u16) -> io::Result<Self> {
+    pub(crate) fn start(
+        cloud: Arc<Cloud>,
+        backend: SocketAddr,
+        key: String,
+        port: u16,
+        linger: Duration,
+    ) -> io::Result<Self> {
         let socket = TcpListener::bind(("127.0.0.1", port))?;
         let address = socket.local_addr()?;
         let is_over = AtomicBool::new(false);
-        let shared = Arc::new(Shared { cloud, backend, key, socket, address, running: Mutex::default(), is_over });
+        let running = Mutex::default();
+        let shared = Arc::new(Shared { cloud, backend, key, socket, address, running, linger, is_over });
         let runner = Arc::clone(&shared);
         let thread = thread::Builder::new().name("edge".to_owned()).spawn(move || runner.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
@@ -71,6 +80,11 @@ impl Edge {
     /// `http://127.0.0.1:<port>`.
     pub(crate) fn origin(&self) -> String {
         format!("http://{}", self.shared.address)
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.shared.address.port()
     }
 
     /// What the runtime and the Workers print goes there.
@@ -91,11 +105,13 @@ impl Edge {
 
     /// Ends a runtime that no longer has what is deployed. Requests wait for the next one.
     pub(crate) fn retire(&self) {
-        let config = self.shared.render();
+        // Under the lock, here and where one is started: what is rendered before it may be old when it is taken.
         let mut running = self.shared.running();
-        if running.config != config {
-            stop(&mut running);
+        if running.group.is_none() || running.config == self.shared.render() {
+            return;
         }
+        self.shared.wait_for_quiet();
+        stop(&mut running);
     }
 
     /// Hands a batch to a Worker's queue handler.
@@ -168,6 +184,17 @@ impl Shared {
         worker::render(&self.cloud.state(), self.backend, &self.key)
     }
 
+    /// Gives Workers the time that they have behind an answer.
+    fn wait_for_quiet(&self) {
+        if self.linger.is_zero() {
+            return;
+        }
+        // A runtime that does not say has nothing under way.
+        let quiet = self.command("/quiet", &Value::Null).ok().and_then(|millis| millis.as_u64());
+        let quiet = quiet.map_or(self.linger, Duration::from_millis);
+        thread::sleep(self.linger.saturating_sub(quiet));
+    }
+
     fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
@@ -201,8 +228,8 @@ impl Shared {
 
     /// Sees to it that the runtime has what is deployed.
     fn take_over(&self) -> Result<(), String> {
-        let config = self.render();
         let mut running = self.running();
+        let config = self.render();
         let ended = running.group.as_mut().map_or(Ok(None), ProcessGroup::ended).map_err(|error| error.to_string())?;
         if let Some(status) = ended {
             stop(&mut running);

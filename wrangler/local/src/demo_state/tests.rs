@@ -14,8 +14,8 @@ impl Host for Silent {
     fn log_assign(_: &str, _: &[FlagToApply<'_>], _: &Client, _: &Option<Sdk>) {}
 }
 
-fn parsed() -> ResolverState {
-    let wrapper: ClientResolverState = tributary_proto::Message::decode(demo_state("secret").as_slice()).unwrap();
+fn parsed(bytes: &[u8]) -> ResolverState {
+    let wrapper: ClientResolverState = tributary_proto::Message::decode(bytes).unwrap();
     assert_eq!((wrapper.account_id.as_str(), wrapper.log_destinations.as_slice()), (ACCOUNT_ID, &LOG_DESTINATIONS[..]));
     let state = admin::ResolverState::decode(&wrapper.state[..]).unwrap();
     ResolverState::from_proto(state, &wrapper.account_id, None).map_err(|_| "unusable").unwrap()
@@ -36,7 +36,11 @@ fn resolve(state: &ResolverState, flag: &str, user: &str, country: &str) -> Opti
 
 /// How many of 2,000 users got each variant of `flag` (the empty name: none).
 fn variants(flag: &str, country: &str) -> BTreeMap<String, usize> {
-    let state = parsed();
+    variants_of(&demo_state("secret"), flag, country)
+}
+
+fn variants_of(state: &[u8], flag: &str, country: &str) -> BTreeMap<String, usize> {
+    let state = parsed(state);
     let mut counts = BTreeMap::new();
     for user in 0..2_000 {
         let resolved = resolve(&state, flag, &format!("user-{user}"), country).unwrap();
@@ -75,11 +79,32 @@ fn new_pricing_reaches_a_tenth_of_users() {
 
 #[test]
 fn archived_flag_is_not_in_a_response() {
-    assert_eq!(resolve(&parsed(), "flags/old-banner", "user", "SE"), None);
+    assert_eq!(resolve(&parsed(&demo_state("secret")), "flags/old-banner", "user", "SE"), None);
 }
 
 #[test]
 fn same_secret_gives_the_same_bytes() {
     assert_eq!(demo_state("a"), demo_state("a"));
     assert_ne!(demo_state("a"), demo_state("b"));
+}
+
+#[test]
+fn a_changed_flag_gives_its_variant_to_everyone() {
+    let changed = with_flag(&demo_state("secret"), "checkout-button", Some("blue")).unwrap();
+    let all = |variant: &str| BTreeMap::from([(variant.to_owned(), 2_000)]);
+    assert_eq!(variants_of(&changed, "flags/checkout-button", "US"), all("blue"));
+    // The others are as they were, and it can be changed back.
+    assert_eq!(variants_of(&changed, "flags/new-search", "SE"), all("enabled"));
+    let back = with_flag(&changed, "checkout-button", Some("control")).unwrap();
+    assert_eq!(variants_of(&back, "flags/checkout-button", "US"), all("control"));
+    let archived = with_flag(&changed, "checkout-button", None).unwrap();
+    assert_eq!(resolve(&parsed(&archived), "flags/checkout-button", "user", "SE"), None);
+}
+
+#[test]
+fn a_change_that_makes_no_sense_is_refused() {
+    let state = demo_state("secret");
+    assert!(matches!(with_flag(b"no state", "x", None), Err(ChangeError::Unreadable(_))));
+    assert!(matches!(with_flag(&state, "no-such-flag", None), Err(ChangeError::NoFlag(_))));
+    assert!(matches!(with_flag(&state, "new-search", Some("red")), Err(ChangeError::NoVariant { .. })));
 }
