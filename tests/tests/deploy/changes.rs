@@ -1,6 +1,7 @@
 //! A deploy onto one that is there.
 
 use serde_json::json;
+use sha2::Digest as _;
 use tributary_tests::http::Client;
 
 use crate::support::Site;
@@ -131,4 +132,53 @@ fn a_given_secret_is_set_once_and_again_when_it_changes() {
     site.cloud.forget_requests();
     site.deploy(&[]).ok();
     assert_eq!(site.writes().len(), 0, "a secret that is not given stays");
+}
+
+/// Serves `body` at the address of the encrypted state, and nothing anywhere else.
+fn sealed_cdn(client_secret: &str, body: Vec<u8>) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let digest = tributary_local::random::hex(&sha2::Sha256::digest(client_secret.as_bytes()));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).unwrap();
+            let is_it = String::from_utf8_lossy(&request[..read]).starts_with(&format!("GET /{digest}.enc HTTP"));
+            let (status, body) =
+                if is_it { ("200 OK\r\nETag: \"e\"", body.as_slice()) } else { ("404 Not Found", &b""[..]) };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(body).unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn an_encrypted_state_is_stored_as_it_is_served_and_both_workers_get_its_key() {
+    let mut site = Site::small();
+    let key = "00112233445566778899aabbccddeeff".repeat(2);
+    site.environment.insert("STATE_ENCRYPTION_KEY".to_owned(), key.clone());
+    let error = site.deploy(&[]).failed();
+    assert!(error.contains("no state for this client secret"), "the plain one is not taken for it: {error}");
+    let bytes: Vec<u8> = (0..=255).collect();
+    let url = sealed_cdn(site.cloud.confidence().client_secret(), bytes.clone());
+    site.environment.insert("CONFIDENCE_CDN_URL".to_owned(), url);
+    site.deploy(&[]).ok();
+    assert_eq!(site.cloud.kv_value("tributary-confidence-state", "resolver_state").unwrap().bytes, bytes);
+    for worker in ["tributary-consumer", "tributary-producer"] {
+        assert_eq!(site.cloud.script(worker).unwrap().secrets()["STATE_ENCRYPTION_KEY"], key);
+    }
+    // Who deploys next need not have the key.
+    site.environment.remove("STATE_ENCRYPTION_KEY");
+    site.cloud.forget_requests();
+    site.deploy(&[]).ok();
+    assert_eq!(site.writes().len(), 0);
+    site.environment.insert("STATE_ENCRYPTION_KEY".to_owned(), key);
+    let url = sealed_cdn(site.cloud.confidence().client_secret(), site.cloud.confidence().state());
+    site.environment.insert("CONFIDENCE_CDN_URL".to_owned(), url);
+    let error = site.deploy(&["--prefix=other"]).failed();
+    assert!(error.contains("serves no encrypted state"), "{error}");
 }

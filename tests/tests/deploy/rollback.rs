@@ -41,7 +41,7 @@ fn rollbacks_undo_deploys_one_by_one_and_a_deploy_goes_forward_again() {
     let error = site.run(&["rollback", "--yes"]).failed();
     assert!(error.contains("no older deploy"), "{error}");
     let output = site.deploy(&[]).ok();
-    assert!(output.contains("upload     Worker tributary-consumer (code or configuration changed)"), "{output}");
+    assert!(output.contains("upload     Worker tributary-consumer (code or configuration changed;"), "{output}");
     assert_eq!(live(&site), (4, 3));
 }
 

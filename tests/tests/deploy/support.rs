@@ -114,8 +114,8 @@ impl Site {
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let more = [
             set("WORKERS_ORIGIN", &site.cloud.workers_origin()),
-            set("TRIBUTARY_CONSUMER_CONFIDENCE_FLAG_LOGS_URL", &backend.flag_logs_url()),
-            set("TRIBUTARY_CONSUMER_CONFIDENCE_INGEST_URL", &backend.ingest_url()),
+            set("CONFIDENCE_FLAG_LOGS_URL", &backend.flag_logs_url()),
+            set("CONFIDENCE_INGEST_URL", &backend.ingest_url()),
             set("TRIBUTARY_CONSUMER_PUBLISH_INTERVAL_MS", "1000"),
             set("TRIBUTARY_PRODUCER_FLUSH_INTERVAL_MS", "200"),
             set("TRIBUTARY_PRODUCER_STATE_REFRESH_MS", "1000"),

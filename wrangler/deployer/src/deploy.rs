@@ -8,12 +8,12 @@ use tributary_local::workers::Tools;
 
 use crate::apply::{self, Apply, main_of};
 use crate::command::Terminal;
-use crate::config::secrets::{CLIENT_SECRET, METRICS_TOKEN, TOKEN_KEY};
+use crate::config::secrets::{CLIENT_SECRET, METRICS_TOKEN, STATE_ENCRYPTION_KEY, TOKEN_KEY};
 use crate::config::vars::Role;
 use crate::content;
 use crate::error::Error;
 use crate::mark::fingerprint;
-use crate::observe::{Observed, observe};
+use crate::observe::{Observed, ObservedWorker, observe};
 use crate::plan::{self, Desired, DesiredWorker, SecretWish, StateWrite};
 use crate::report::{Report, plan_lines};
 use crate::session::{Session, at};
@@ -51,7 +51,11 @@ pub fn run(session: &Session, report: &mut Report<'_>, terminal: &mut Terminal<'
     let observed = observe(client, account_id, &session.templates)?;
     let state_title = session.templates.iter().find_map(|template| template.namespace_of(STATE_KV)).unwrap_or_default();
     let state_namespace = observed.namespaces.get(state_title).map(|there| &there.namespace);
-    let state = state::look(client, account_id, state_namespace, &session.config.cdn_url, client_secret)?;
+    // To fetch an encrypted state nobody needs the key, which stays in Workers that have it.
+    let has_key = |worker: &ObservedWorker| worker.secrets().contains(STATE_ENCRYPTION_KEY);
+    let is_sealed = session.config.secrets.get(STATE_ENCRYPTION_KEY).is_some()
+        || observed.workers.get(&Role::Producer).is_some_and(has_key);
+    let state = state::look(client, account_id, state_namespace, &session.config.cdn_url, client_secret, is_sealed)?;
     let write = state.as_ref().map(|state| StateWrite {
         namespace: state_title.to_owned(),
         bytes: state.bytes.len(),

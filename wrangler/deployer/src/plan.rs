@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::cloudflare::queues::Queue;
 use crate::cloudflare::workers::Binding;
+use crate::config::secrets::STATE_ENCRYPTION_KEY;
 use crate::config::vars::Role;
 use crate::conflict::{self, Conflict};
 use crate::content;
@@ -162,18 +163,38 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Vec<Conflict
             None => plan.steps.push(Step::CreateNamespace(title)),
         }
     }
-    match &desired.state {
-        Some(state) => plan.steps.push(Step::PutState(state.clone())),
-        None => plan.unchanged.push("resolver state".to_owned()),
+    if desired.state.is_none() {
+        plan.unchanged.push("resolver state".to_owned());
     }
+    let state = desired.state.clone().map(Step::PutState);
     let ids = ids(desired, observed);
+    let mut workers = Vec::new();
     for worker in &desired.workers {
         match worker_step(worker, observed.workers.get(&worker.template.role()), &ids, &observed.queues) {
-            Some(step) => plan.steps.push(step),
+            Some(step) => workers.push(step),
             None => plan.unchanged.push(format!("Worker {}", worker.template.name())),
         }
     }
+    // The first producer should find a state. One that is there has one, and may have to learn first how to read the next.
+    if observed.workers.contains_key(&Role::Producer) {
+        if observed.workers.contains_key(&Role::Consumer) && workers.iter().any(teaches_to_decrypt) {
+            workers.reverse();
+        }
+        plan.steps.extend(workers.into_iter().chain(state));
+    } else {
+        plan.steps.extend(state.into_iter().chain(workers));
+    }
     Ok(plan)
+}
+
+/// True for the upload that gives the producer the key of encrypted states. The consumer stores none before that.
+fn teaches_to_decrypt(step: &Step) -> bool {
+    match step {
+        Step::Upload(upload) if upload.role == Role::Producer => {
+            upload.secrets.iter().any(|change| change.name == STATE_ENCRYPTION_KEY)
+        }
+        _ => false,
+    }
 }
 
 /// Ids of the namespaces that are there, by placeholder.

@@ -196,6 +196,27 @@ fn secrets_are_made_up_once_and_given_ones_replaced_when_they_change() {
 }
 
 #[test]
+fn a_producer_learns_to_decrypt_before_anything_encrypted_is_stored() {
+    let (mut model, mut desired) = (Model::fresh(), desired(&[]));
+    model.deploy(&desired);
+    model.has_state = false;
+    for worker in &mut desired.workers {
+        let wish = SecretWish { name: STATE_ENCRYPTION_KEY, given: Some("k".to_owned()), renew: false };
+        worker.secrets.push(wish);
+    }
+    let steps = model.plan(&desired).unwrap().steps;
+    let roles: Vec<Option<Role>> = steps
+        .iter()
+        .map(|step| match step {
+            Step::Upload(upload) => Some(upload.role),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(roles, [Some(Role::Producer), Some(Role::Consumer), None]);
+    assert!(matches!(steps.last(), Some(Step::PutState(_))));
+}
+
+#[test]
 fn after_a_rollback_an_upload_sets_what_is_given_and_nothing_is_uploaded_for_that_alone() {
     let (mut model, mut desired) = (Model::fresh(), desired(&[]));
     model.deploy(&desired);

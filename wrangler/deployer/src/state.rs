@@ -28,12 +28,24 @@ pub enum StateError {
     /// The CDN.
     #[error(transparent)]
     Cdn(#[from] CdnError),
+    /// Not what it should be.
+    #[error(
+        "STATE_ENCRYPTION_KEY is set, but the Confidence CDN serves no encrypted state for this client: check the key, or \
+         unset it"
+    )]
+    NotSealed,
     /// KV.
     #[error(transparent)]
     Api(#[from] ApiError),
 }
 
+/// What is appended to the address of a state that the CDN serves encrypted.
+const SEALED_SUFFIX: &str = ".enc";
+/// The least bytes of an encrypted state: nonce, one byte, tag.
+const MIN_SEALED_BYTES: usize = 12 + 1 + 16;
+
 /// Asks the CDN for a state that `namespace` does not hold yet; `None` where it holds the current one.
+/// An encrypted one is stored as it is served; whether it decrypts is seen when the producer is asked.
 ///
 /// # Errors
 /// [`StateError`].
@@ -43,16 +55,22 @@ pub fn look(
     namespace: Option<&Namespace>,
     cdn_url: &str,
     client_secret: &Secret,
+    is_sealed: bool,
 ) -> Result<Option<NewState>, StateError> {
     let stored = match namespace {
         Some(namespace) => kv::metadata(client, account_id, namespace, STATE_KEY)?.as_ref().and_then(etag_of),
         None => None,
     };
-    let (bytes, etag) = match cdn::fetch_unless(cdn_url, client_secret, stored.as_deref())? {
+    let suffix = if is_sealed { SEALED_SUFFIX } else { "" };
+    let (bytes, etag) = match cdn::fetch_unless(cdn_url, client_secret, suffix, stored.as_deref())? {
         Fetched::NotModified => return Ok(None),
         Fetched::Found { bytes, etag } => (bytes, etag.filter(|etag| etag.len() <= MAX_ETAG_BYTES)),
     };
-    cdn::parse(&bytes, client_secret)?;
+    if !is_sealed {
+        cdn::parse(&bytes, client_secret)?;
+    } else if bytes.len() < MIN_SEALED_BYTES || cdn::parse(&bytes, client_secret).is_ok() {
+        return Err(StateError::NotSealed);
+    }
     // A CDN that does not answer conditions, or names no ETag at all.
     if etag.is_some() && etag == stored {
         return Ok(None);

@@ -57,7 +57,7 @@ pub enum Fetched {
 /// # Errors
 /// [`CdnError`].
 pub fn fetch(base_url: &str, client_secret: &Secret) -> Result<ServedState, CdnError> {
-    match fetch_unless(base_url, client_secret, None)? {
+    match fetch_unless(base_url, client_secret, "", None)? {
         Fetched::Found { bytes, .. } => parse(&bytes, client_secret),
         // Nobody asked for that.
         Fetched::NotModified => Err(CdnError::Status(304)),
@@ -75,13 +75,19 @@ pub fn parse(bytes: &[u8], client_secret: &Secret) -> Result<ServedState, CdnErr
     Ok(state)
 }
 
-/// Fetches the state of `client_secret`, `<base_url>/<hex sha256 of the secret>`, unless it is the one that had `etag`.
+/// Fetches the state of `client_secret`, `<base_url>/<hex sha256 of the secret><suffix>`, unless it is the one that had
+/// `etag`.
 ///
 /// # Errors
 /// [`CdnError`].
-pub fn fetch_unless(base_url: &str, client_secret: &Secret, etag: Option<&str>) -> Result<Fetched, CdnError> {
+pub fn fetch_unless(
+    base_url: &str,
+    client_secret: &Secret,
+    suffix: &str,
+    etag: Option<&str>,
+) -> Result<Fetched, CdnError> {
     let address = hex(&sha2::Sha256::digest(client_secret.reveal().as_bytes()));
-    let url = format!("{}/{address}", base_url.trim_end_matches('/'));
+    let url = format!("{}/{address}{suffix}", base_url.trim_end_matches('/'));
     let transport = |error: ureq::Error| CdnError::Transport {
         base_url: base_url.to_owned(),
         reason: error.to_string().replace(&address, "…"),
@@ -142,11 +148,11 @@ mod tests {
     #[test]
     fn a_state_that_is_there_already_is_not_fetched_again() {
         let (base_url, request) = stub("304 Not Modified\r\nETag: \"7\"", Vec::new());
-        assert_eq!(fetch_unless(&base_url, &Secret::new("abc"), Some("\"7\"")).unwrap(), Fetched::NotModified);
+        assert_eq!(fetch_unless(&base_url, &Secret::new("abc"), "", Some("\"7\"")).unwrap(), Fetched::NotModified);
         assert!(request.join().unwrap().to_lowercase().contains("if-none-match: \"7\"\r\n"));
         let (base_url, request) = stub("200 OK\r\nETag: \"8\"", b"x".to_vec());
         let found = Fetched::Found { bytes: b"x".to_vec(), etag: Some("\"8\"".to_owned()) };
-        assert_eq!(fetch_unless(&base_url, &Secret::new("abc"), Some("\"7\"")).unwrap(), found);
+        assert_eq!(fetch_unless(&base_url, &Secret::new("abc"), "", Some("\"7\"")).unwrap(), found);
         request.join().unwrap();
         let (base_url, request) = stub("304 Not Modified", Vec::new());
         assert!(matches!(fetch(&base_url, &Secret::new("abc")), Err(CdnError::Status(304))));

@@ -70,6 +70,8 @@ const SWITCHES: [SwitchSpec; 7] = [
 const CONFIG_FLAG: &str = "--config";
 const IMPORT_FLAG: &str = "--import-snapshot";
 const VAR_FLAGS: [(&str, Role); 2] = [("--producer-var", Role::Producer), ("--consumer-var", Role::Consumer)];
+/// Vars of the consumer that are also taken by their own names, as `make run` does.
+const DESTINATIONS: [&str; 2] = ["CONFIDENCE_FLAG_LOGS_URL", "CONFIDENCE_INGEST_URL"];
 /// Variables `TRIBUTARY_PRODUCER_<VAR>` are vars, too.
 const VAR_VARIABLES: [(&str, Role); 2] =
     [("TRIBUTARY_PRODUCER_", Role::Producer), ("TRIBUTARY_CONSUMER_", Role::Consumer)];
@@ -216,6 +218,11 @@ fn config(flags: Flags, environment: &BTreeMap<String, String>, file: FileConfig
     options.extend(flags.options);
 
     let mut all_vars = file.vars;
+    for name in DESTINATIONS {
+        if let Some(url) = environment.get(name).filter(|url| !url.is_empty()) {
+            all_vars.entry(Role::Consumer).or_default().insert(name.to_owned(), url.clone());
+        }
+    }
     for (variable, value) in environment {
         let Some((name, role)) =
             VAR_VARIABLES.iter().find_map(|(start, role)| Some((variable.strip_prefix(start)?, *role)))
