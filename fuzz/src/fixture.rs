@@ -41,7 +41,7 @@ pub(crate) const KEY: [u8; 16] = [7; 16];
 
 thread_local! {
     static STATE: ResolverState =
-        tributary_producer::state::parse(&state_bytes()).expect("the fixture is a resolver state");
+        tributary_producer::state::parse(state_bytes()).expect("the fixture is a resolver state");
 }
 
 /// Runs `work` on the state, which is parsed once per thread.

@@ -80,7 +80,7 @@ pub struct Config {
     pub environment: Option<String>,
     /// `FLUSH_INTERVAL_MS`: time for which deltas coalesce, 0 to 20,000; 0 sends at once. Default 1,000.
     pub flush_interval_ms: u64,
-    /// `STATE_REFRESH_MS`: age at which the resolver state is read again, 1,000 to 86,400,000. Default 30,000.
+    /// `STATE_REFRESH_MS`: age at which the resolver state is read again, 1,000 to 86,400,000. Default 15,000.
     pub state_refresh_ms: u64,
 }
 
@@ -93,7 +93,7 @@ impl Default for Config {
             resolver_id: "cf-resolver".to_owned(),
             environment: None,
             flush_interval_ms: 1_000,
-            state_refresh_ms: 30_000,
+            state_refresh_ms: 15_000,
         }
     }
 }

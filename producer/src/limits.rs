@@ -70,6 +70,14 @@ pub const MIN_STATE_REFRESH_MS: u64 = 1_000;
 /// Longest `STATE_REFRESH_MS`, in milliseconds: a day.
 pub const MAX_STATE_REFRESH_MS: u64 = 86_400_000;
 
+/// Time beyond `STATE_REFRESH_MS` after which a resolve waits for the read instead of using what is there, in
+/// milliseconds. With the default of 15 s a busy isolate never comes here, and 25 s leave 5 s of the 30 that
+/// [`crate::state`] allows for the read itself.
+pub const REFRESH_GRACE_MS: u64 = 10_000;
+
+/// The longest that a resolve waits for such a read, in milliseconds; then it uses what is there.
+pub const RELOAD_TIMEOUT_MS: u64 = 500;
+
 /// Time that a refresh may take before another may start, in milliseconds: the life of `waitUntil`.
 pub const REFRESH_LEASE_MS: u64 = 30_000;
 

@@ -19,8 +19,8 @@ use crate::host::WorkerHost;
 use crate::http::{self, Body, Reply, Route};
 use crate::isolate::{self, Isolate};
 use crate::limits::{
-    IN_FLIGHT_MS, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, MAX_BODY_BYTES, MAX_DRAINED_BYTES, SEND_BACKOFF_MS,
-    SEND_TIMEOUT_MS, STATE_CACHE_TTL_SECS,
+    IN_FLIGHT_MS, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, MAX_BODY_BYTES, MAX_DRAINED_BYTES, RELOAD_TIMEOUT_MS,
+    SEND_BACKOFF_MS, SEND_TIMEOUT_MS, STATE_CACHE_TTL_SECS,
 };
 use crate::log::{self, Level};
 use crate::outbox::{Attempt, Outgoing, batches};
@@ -205,13 +205,27 @@ async fn resolver_state(isolate: &Rc<Isolate>, env: &Env, context: &Context) -> 
             });
             Ok(state)
         }
+        Decision::Reload(state) => {
+            let loading = std::pin::pin!(load_state(isolate, env));
+            match select(loading, Delay::from(Duration::from_millis(RELOAD_TIMEOUT_MS))).await {
+                Either::Left((loaded, _)) => Ok(loaded.unwrap_or(state)),
+                Either::Right(((), _)) => {
+                    let error = StateError::Unreadable(format!("no answer within {RELOAD_TIMEOUT_MS} ms"));
+                    // Counts as a look that failed: nobody waits for the next one.
+                    Ok(finish_load(isolate, Err(error)).unwrap_or(state))
+                }
+            }
+        }
         Decision::Refuse(error) => Err(error.into()),
         Decision::Load => Ok(load_state(isolate, env).await?),
     }
 }
 
 async fn load_state(isolate: &Isolate, env: &Env) -> Result<Rc<LoadedState>, StateError> {
-    let fetched = fetch_state(env).await;
+    finish_load(isolate, fetch_state(env).await)
+}
+
+fn finish_load(isolate: &Isolate, fetched: Result<Option<Fetched>, StateError>) -> Result<Rc<LoadedState>, StateError> {
     let result = isolate.state.borrow_mut().finish(clock::epoch_ms(), fetched);
     if let Err(error) = &result {
         log::write(Level::Error, "resolver_state", &[("message", Value::from(error.to_string()))]);

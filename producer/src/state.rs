@@ -1,20 +1,26 @@
 //! The resolver state of an isolate: when to read it again, when to parse it again, what to answer without one.
 //!
 //! Parsed once per isolate and kept behind an `Rc`, so that a resolve in progress keeps the state that it began with.
-//! No resolve waits for a refresh; only the first one of a cold isolate waits for the load. Every load and refresh is
-//! an I/O of the request that began it: concurrent cold requests each read KV, and the first parse serves all.
+//! Every load and refresh is an I/O of the request that began it: concurrent cold requests each read KV, and the first
+//! parse serves all.
+//!
+//! A change is to be seen within a minute of its write. KV may answer with what it read up to 30 s ago
+//! ([`STATE_CACHE_TTL_SECS`](crate::limits::STATE_CACHE_TTL_SECS)), so no resolve may use a state that was read more than 30 s
+//! ago. A busy isolate reads every 15 s, after a response, and no resolve waits for it. One that was idle would answer
+//! with what was true when it last had something to do: there the first resolve waits, as that of a cold isolate does.
+//! With the defaults that makes 30 + 25 = 55 s and the time that a read takes.
 
 use std::rc::Rc;
 
 use confidence_resolver::ResolverState;
+use confidence_resolver::proto::Message as _;
 use confidence_resolver::proto::confidence::flags::admin::v1::ResolverState as ResolverStatePb;
 use confidence_resolver::proto::confidence::flags::resolver::v1::{Sdk, SdkId, sdk};
 use serde_json::Value;
-use tributary_proto::Message as _;
-use tributary_proto::v1::ClientResolverState;
+use tributary_state::ServedState;
 
 use crate::config::{STATE_KEY, STATE_KV_BINDING};
-use crate::limits::{FAILED_LOAD_HOLD_MS, REFRESH_LEASE_MS};
+use crate::limits::{FAILED_LOAD_HOLD_MS, REFRESH_GRACE_MS, REFRESH_LEASE_MS};
 
 /// Why there is no resolver state, or no newer one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +41,12 @@ pub enum StateError {
          Confidence CDN serves for the client secret there, unchanged"
     )]
     Corrupt(&'static str),
+    /// The value is not even the wrapper of one.
+    #[error(
+        "the value of {STATE_KEY} in KV {STATE_KV_BINDING} is not a resolver state ({0}). Put the bytes that the \
+         Confidence CDN serves for the client secret there, unchanged"
+    )]
+    NotServed(#[from] tributary_state::StateError),
 }
 
 /// A parsed state.
@@ -64,6 +76,8 @@ pub enum Decision {
     Use(Rc<LoadedState>),
     /// Use this one, and read KV again after the response. The refresh is claimed by the caller.
     UseAndRefresh(Rc<LoadedState>),
+    /// This one is older than a change may take to be seen: read KV now, and use it only if that does not help in time.
+    Reload(Rc<LoadedState>),
     /// There is none: read KV now.
     Load,
     /// There is none, and a load failed a moment ago: answer with its error.
@@ -91,6 +105,10 @@ impl StateCache {
                 _ => Decision::Load,
             };
         };
+        // Waiting is for a store that works: after a failure nobody waits until a read has succeeded.
+        if age_ms >= refresh_ms.saturating_add(REFRESH_GRACE_MS) && self.failure.is_none() {
+            return Decision::Reload(Rc::clone(current));
+        }
         if age_ms < refresh_ms || now_ms < self.refreshing_until_ms {
             return Decision::Use(Rc::clone(current));
         }
@@ -114,7 +132,7 @@ impl StateCache {
             let etag = version(&fetched);
             match &self.current {
                 Some(current) if current.etag == etag => Ok(Rc::clone(current)),
-                _ => Ok(Rc::new(LoadedState { resolver: parse(&fetched.bytes)?, etag, changed_ms: now_ms })),
+                _ => Ok(Rc::new(LoadedState { resolver: parse(fetched.bytes)?, etag, changed_ms: now_ms })),
             }
         });
         match &result {
@@ -158,12 +176,10 @@ pub fn sdk() -> Sdk {
 /// KV key decides what the Worker resolves anyway.
 ///
 /// # Errors
-/// [`StateError::Corrupt`].
-pub fn parse(bytes: &[u8]) -> Result<ResolverState, StateError> {
-    let client_state =
-        ClientResolverState::decode(bytes).map_err(|_| StateError::Corrupt("its wrapper does not decode"))?;
-    let state = ResolverStatePb::try_from(client_state.state)
-        .map_err(|_| StateError::Corrupt("the state inside does not decode"))?;
+/// [`StateError::NotServed`], [`StateError::Corrupt`].
+pub fn parse(bytes: Vec<u8>) -> Result<ResolverState, StateError> {
+    let ServedState { state, account_id, .. } = ServedState::decode(bytes.into())?;
+    let state = ResolverStatePb::decode(state).map_err(|_| StateError::Corrupt("the state inside does not decode"))?;
     // Membership tests take the remainder by the bit count and loop over the hash count: 0 panics, -1 never ends.
     let usable = |count: i64, most: i64| (1..=most).contains(&count);
     if !state
@@ -173,7 +189,7 @@ pub fn parse(bytes: &[u8]) -> Result<ResolverState, StateError> {
     {
         return Err(StateError::Corrupt("it holds an impossible bloom filter"));
     }
-    let resolver = ResolverState::from_proto(state, &client_state.account_id, Some(sdk()))
+    let resolver = ResolverState::from_proto(state, &account_id, Some(sdk()))
         .map_err(|_| StateError::Corrupt("a bitset does not inflate"))?;
     if resolver.secrets.is_empty() {
         return Err(StateError::Corrupt("it holds no client credential"));

@@ -9,7 +9,7 @@ use tributary_producer::state::{Fetched, StateCache, parse};
 /// # Panics
 /// Where a property does not hold.
 pub fn run(data: &[u8]) {
-    match parse(data) {
+    match parse(data.to_vec()) {
         Ok(state) => assert!(!state.secrets.is_empty(), "a state without clients"),
         Err(error) => {
             let mut cache = StateCache::default();

@@ -9,7 +9,7 @@ use crate::host::{self, WorkerHost};
 use crate::testing::{SECRET, state, wrapped};
 
 fn resolver_state() -> ResolverState {
-    crate::state::parse(&wrapped(&state())).unwrap()
+    crate::state::parse(wrapped(&state())).unwrap()
 }
 
 fn with_key() -> Config {

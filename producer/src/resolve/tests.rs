@@ -8,7 +8,7 @@ use crate::limits::MAX_BODY_BYTES;
 use crate::testing::{SECRET, state, wrapped};
 
 fn resolver_state() -> ResolverState {
-    crate::state::parse(&wrapped(&state())).unwrap()
+    crate::state::parse(wrapped(&state())).unwrap()
 }
 
 fn with_key() -> Config {
@@ -224,7 +224,7 @@ fn the_sample_state_resolves() {
         account_id: "confidence-demo-june".to_owned(),
         log_destinations: vec![],
     };
-    let state = crate::state::parse(&tributary_proto::Message::encode_to_vec(&wrapper)).unwrap();
+    let state = crate::state::parse(tributary_proto::Message::encode_to_vec(&wrapper)).unwrap();
     let body = "{\"flags\":[\"flags/fallthrough-test-2\"],\"clientSecret\":\"mkjJruAATQWjeY7foFIWfVAcBWnci2YF\",\
                 \"evaluationContext\":{\"visitor_id\":\"26\"},\"apply\":true}";
     let config = Config::default();

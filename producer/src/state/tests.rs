@@ -6,7 +6,7 @@ use confidence_resolver::proto::confidence::flags::admin::v1::resolver_state::{
 use super::*;
 use crate::testing::{SECRET, state, wrapped};
 
-const REFRESH_MS: u64 = 30_000;
+const REFRESH_MS: u64 = 15_000;
 
 fn fetched(bytes: Vec<u8>) -> Result<Option<Fetched>, StateError> {
     Ok(Some(Fetched { bytes, metadata: None }))
@@ -24,7 +24,7 @@ fn loaded(now_ms: u64) -> StateCache {
 
 #[test]
 fn the_bytes_of_the_cdn_parse() {
-    let parsed = parse(&wrapped(&state())).unwrap();
+    let parsed = parse(wrapped(&state())).unwrap();
     assert!(parsed.secrets.contains_key(SECRET));
     assert_eq!(parsed.secrets[SECRET].account.name, "accounts/test");
     let sdk = parsed.sdk.unwrap();
@@ -36,14 +36,14 @@ fn the_bytes_of_the_cdn_parse() {
 fn what_is_no_state_is_corrupt_and_never_a_panic() {
     use confidence_resolver::proto::Message as _;
     for bytes in [vec![], vec![0xff; 100], b"<html>".to_vec(), vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]] {
-        assert!(matches!(parse(&bytes), Err(StateError::Corrupt(_))), "{bytes:?}");
+        assert!(matches!(parse(bytes.clone()), Err(StateError::NotServed(_))), "{bytes:?}");
     }
     // The bare state, without the wrapper, is an easy mistake.
-    assert!(matches!(parse(&state().encode_to_vec()), Err(StateError::Corrupt(_))));
+    assert!(matches!(parse(state().encode_to_vec()), Err(StateError::NotServed(_))));
     let corrupt = |change: fn(&mut ResolverStatePb)| {
         let mut state = state();
         change(&mut state);
-        assert!(matches!(parse(&wrapped(&state)), Err(StateError::Corrupt(_))));
+        assert!(matches!(parse(wrapped(&state)), Err(StateError::Corrupt(_))));
     };
     corrupt(|state| state.clients.clear());
     corrupt(|state| {
@@ -54,7 +54,7 @@ fn what_is_no_state_is_corrupt_and_never_a_panic() {
         let mut state = state();
         let filter = BloomFilter { bit_count, hash_function_count, strategy: 1, data: vec![255], ..Default::default() };
         state.bloom_filters.push(filter);
-        assert!(matches!(parse(&wrapped(&state)), Err(StateError::Corrupt(_))), "{bit_count} {hash_function_count}");
+        assert!(matches!(parse(wrapped(&state)), Err(StateError::Corrupt(_))), "{bit_count} {hash_function_count}");
     }
 }
 
@@ -62,7 +62,7 @@ fn what_is_no_state_is_corrupt_and_never_a_panic() {
 fn a_truncated_state_never_panics() {
     let bytes = wrapped(&state());
     for end in 0..bytes.len() {
-        if let Ok(parsed) = parse(&bytes[..end]) {
+        if let Ok(parsed) = parse(bytes[..end].to_vec()) {
             assert!(!parsed.secrets.is_empty());
         }
     }
@@ -75,7 +75,7 @@ fn a_cold_isolate_loads_and_a_warm_one_does_not() {
     // Every request of a cold isolate loads on its own: nothing of one request's I/O is shared with another.
     assert!(matches!(cache.decide(1_000_000, REFRESH_MS), Decision::Load));
     cache.finish(1_000_000, fetched(wrapped(&state()))).unwrap();
-    assert!(matches!(cache.decide(1_029_999, REFRESH_MS), Decision::Use(_)));
+    assert!(matches!(cache.decide(1_014_999, REFRESH_MS), Decision::Use(_)));
 }
 
 #[test]
@@ -83,9 +83,57 @@ fn an_old_state_is_used_while_one_request_refreshes_it() {
     let mut cache = loaded(0);
     assert!(matches!(cache.decide(REFRESH_MS, REFRESH_MS), Decision::UseAndRefresh(_)));
     assert!(matches!(cache.decide(REFRESH_MS, REFRESH_MS), Decision::Use(_)));
-    assert!(matches!(cache.decide(REFRESH_MS + REFRESH_LEASE_MS - 1, REFRESH_MS), Decision::Use(_)));
-    // The refresh was cut off: another one takes over.
-    assert!(matches!(cache.decide(REFRESH_MS + REFRESH_LEASE_MS, REFRESH_MS), Decision::UseAndRefresh(_)));
+    assert!(matches!(cache.decide(REFRESH_MS + REFRESH_GRACE_MS - 1, REFRESH_MS), Decision::Use(_)));
+}
+
+#[test]
+fn a_refresh_that_was_cut_off_is_taken_over() {
+    let mut cache = loaded(0);
+    // So seldom that nobody waits yet when the lease ends.
+    let refresh_ms = 10 * REFRESH_LEASE_MS;
+    cache.finish(1, Err(StateError::Unreadable("down".to_owned()))).unwrap_err();
+    assert!(matches!(cache.decide(refresh_ms + 1, refresh_ms), Decision::UseAndRefresh(_)));
+    assert!(matches!(cache.decide(refresh_ms + REFRESH_LEASE_MS, refresh_ms), Decision::Use(_)));
+    assert!(matches!(cache.decide(refresh_ms + 1 + REFRESH_LEASE_MS, refresh_ms), Decision::UseAndRefresh(_)));
+}
+
+#[test]
+fn a_state_that_nobody_looked_after_is_read_before_it_is_used() {
+    let mut cache = loaded(0);
+    let late_ms = REFRESH_MS + REFRESH_GRACE_MS;
+    assert!(matches!(cache.decide(late_ms, REFRESH_MS), Decision::Reload(_)));
+    // Whoever comes meanwhile waits, too: each has an I/O of its own.
+    assert!(matches!(cache.decide(late_ms + 1, REFRESH_MS), Decision::Reload(_)));
+    cache.finish(late_ms + 2, fetched(wrapped(&state()))).unwrap();
+    assert!(matches!(cache.decide(late_ms + 3, REFRESH_MS), Decision::Use(_)));
+    // A refresh under way that does not come to its end is not waited out either.
+    assert!(matches!(cache.decide(late_ms + 2 + REFRESH_MS, REFRESH_MS), Decision::UseAndRefresh(_)));
+    assert!(matches!(cache.decide(2 * late_ms + 2, REFRESH_MS), Decision::Reload(_)));
+}
+
+#[test]
+fn nobody_waits_for_a_store_that_failed_until_it_works_again() {
+    let mut cache = loaded(0);
+    let late_ms = REFRESH_MS + REFRESH_GRACE_MS;
+    assert!(matches!(cache.decide(late_ms, REFRESH_MS), Decision::Reload(_)));
+    assert!(cache.finish(late_ms, Err(StateError::Unreadable("down".to_owned()))).is_err());
+    assert!(matches!(cache.decide(3 * late_ms, REFRESH_MS), Decision::UseAndRefresh(_)));
+    assert!(matches!(cache.decide(3 * late_ms + 1, REFRESH_MS), Decision::Use(_)));
+    cache.finish(3 * late_ms + 2, fetched(wrapped(&state()))).unwrap();
+    assert!(matches!(cache.decide(4 * late_ms + 2, REFRESH_MS), Decision::Reload(_)));
+}
+
+#[test]
+fn a_change_is_seen_within_a_minute_of_its_write() {
+    // The oldest state that a resolve uses without a failure: read that long ago, from a copy of KV's that old.
+    let refresh_ms = crate::config::Config::default().state_refresh_ms;
+    let oldest_ms = refresh_ms + REFRESH_GRACE_MS + crate::limits::STATE_CACHE_TTL_SECS * 1_000;
+    assert!(oldest_ms + crate::limits::RELOAD_TIMEOUT_MS < 60_000);
+    let mut cache = loaded(0);
+    for age_ms in 0..3 * refresh_ms {
+        let is_waiting = matches!(cache.decide(age_ms, refresh_ms), Decision::Reload(_));
+        assert_eq!(is_waiting, age_ms >= refresh_ms + REFRESH_GRACE_MS);
+    }
 }
 
 #[test]
