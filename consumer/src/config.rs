@@ -105,6 +105,10 @@ pub struct Config {
     pub metrics_source: MetricsSource,
     /// The standard exporter variables: where metrics are pushed; `None`: nowhere.
     pub otlp: Option<OtlpConfig>,
+    /// `CONFIDENCE_CDN_URL`: base of the address from which the resolver state is refreshed.
+    pub cdn_url: String,
+    /// `CONFIDENCE_RESOLVER_STATE_URL`: the whole address, instead. Like the secret, it opens the state.
+    pub state_url: Option<Secret>,
     /// `CONFIDENCE_FLAG_LOGS_URL`.
     pub flag_logs_url: String,
     /// `CONFIDENCE_INGEST_URL`.
@@ -204,7 +208,10 @@ impl Config {
                 |t| (t.starts_with("https://") || t.starts_with("http://")).then(|| t.to_owned()),
             )
         };
+        let state_url = url("CONFIDENCE_RESOLVER_STATE_URL", "");
         let config = Self {
+            cdn_url: url("CONFIDENCE_CDN_URL", tributary_state::address::CDN_URL),
+            state_url: Secret::new(state_url),
             flag_logs_url: url("CONFIDENCE_FLAG_LOGS_URL", DEFAULT_FLAG_LOGS_URL),
             ingest_url: url("CONFIDENCE_INGEST_URL", DEFAULT_INGEST_URL),
             client_secret: variables.get("CONFIDENCE_CLIENT_SECRET").and_then(Secret::new),

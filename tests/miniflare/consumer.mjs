@@ -3,6 +3,7 @@
 //
 //   POST /queue            JSON [{id, attempts, timestampMs, base64 | text | object}]; answers with the queue's result
 //   POST /dead-queue       the same for the dead-letter queue
+//   POST /scheduled        fires the cron trigger; answers with what the runtime says of it
 //   anything else          goes to the Worker, but for what serve.mjs keeps for itself
 //
 // Arguments: the folder of the build, the folder to persist in, and the bindings as JSON.
@@ -50,5 +51,6 @@ serve(miniflare, "consumer", async (url, request) => {
     const queue = url.pathname === "/queue" ? "tributary-deltas" : "tributary-deltas-dead";
     return Response.json(await consumer.queue(queue, messages));
   }
+  if (url.pathname === "/scheduled") return Response.json(await consumer.scheduled({ cron: "* * * * *" }));
   return consumer.fetch(url.href, { method: request.method, headers: request.headers });
 });

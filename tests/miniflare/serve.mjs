@@ -41,7 +41,8 @@ export function serve(miniflare, name, answer) {
       const store = await miniflare.getKVNamespace(binding, name);
       if (request.method === "GET") {
         const { value, metadata } = await store.getWithMetadata(key, "arrayBuffer");
-        return new Response(value, { status: value === null ? 404 : 200, headers: { "x-metadata": metadata ?? "" } });
+        const word = typeof metadata === "object" && metadata !== null ? JSON.stringify(metadata) : (metadata ?? "");
+        return new Response(value, { status: value === null ? 404 : 200, headers: { "x-metadata": word } });
       }
       const metadata = request.headers["x-metadata"];
       await store.put(key, await read(request), metadata ? { metadata } : {});

@@ -1,6 +1,8 @@
 //! What the end to end tests share: an installation of both Workers in workerd, each of them alone in Miniflare,
 //! the Ledger's file, and a reader of the exposition that trusts nothing.
 
+pub mod both;
+pub mod cdn;
 pub mod chaos;
 pub mod collector;
 pub mod consumer;

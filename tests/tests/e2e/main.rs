@@ -16,6 +16,7 @@
 //! | `otlp_peers` | the official message types and a real collector read what we push |
 //! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
 //! | `dashboards` | the dashboard, the alerts and the scrape examples work on a real run, in a real Prometheus |
+//! | `state` | a state that changes at the CDN is resolved without a deployment, and nothing bad ever replaces it |
 //! | `status_page` | a real Chromium logs in and sees what /metrics says |
 //! | `parsers` | the reference parsers of both text formats read what we write |
 //!
@@ -37,4 +38,5 @@ mod parsers;
 mod pipeline;
 mod prometheus;
 mod scrape;
+mod state;
 mod status_page;
