@@ -4,6 +4,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tributary_proto::envelope::{MAX_DIMENSION_BYTES, MAX_RESOLVER_ID_BYTES};
+use tributary_state::StateKey;
+use tributary_state::sealed::KEY_VARIABLE;
 
 use crate::limits::{MAX_FLUSH_INTERVAL_MS, MAX_STATE_REFRESH_MS, MIN_STATE_REFRESH_MS};
 
@@ -70,6 +72,9 @@ impl<T> std::fmt::Display for Secret<T> {
 pub struct Config {
     /// `RESOLVE_TOKEN_ENCRYPTION_KEY`: base64 of 16 bytes. Without it, deferred apply is refused.
     pub encryption_key: Option<Secret<[u8; 16]>>,
+    /// `STATE_ENCRYPTION_KEY`: 64 hexadecimal digits, the key of an encrypted resolver state. Without it only a plain one
+    /// is read.
+    pub state_key: Option<StateKey>,
     /// `ALLOWED_ORIGIN`: value of `Access-Control-Allow-Origin`. Default `*`.
     pub allowed_origin: String,
     /// `FORCE_APPLY`: treat every resolve as `apply: true`. Default false.
@@ -88,6 +93,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             encryption_key: None,
+            state_key: None,
             allowed_origin: "*".to_owned(),
             force_apply: false,
             resolver_id: "cf-resolver".to_owned(),
@@ -153,6 +159,18 @@ impl Config {
             }
         };
 
+        let state_key = text(KEY_VARIABLE).and_then(|text| {
+            let key = StateKey::parse(&text).ok();
+            if key.is_none() {
+                problems.push(Problem::Unusable {
+                    name: KEY_VARIABLE,
+                    expected: "the 64 hexadecimal digits of a key of 32 bytes",
+                    effect: "an encrypted resolver state cannot be read".to_owned(),
+                });
+            }
+            key
+        });
+
         let allowed_origin = match text(ALLOWED_ORIGIN) {
             None => defaults.allowed_origin,
             Some(origin) if is_header_value(&origin) => origin,
@@ -200,6 +218,7 @@ impl Config {
 
         let config = Self {
             encryption_key,
+            state_key,
             allowed_origin,
             force_apply,
             resolver_id,

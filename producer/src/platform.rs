@@ -7,6 +7,8 @@ use futures::StreamExt as _;
 use futures::future::{Either, select};
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use serde_json::Value;
+use tributary_state::platform::PlatformCipher;
+use tributary_state::sealed;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::{ByteStream, Context, Delay, Env, Headers, Request, Response};
@@ -25,7 +27,7 @@ use crate::limits::{
 use crate::log::{self, Level};
 use crate::outbox::{Attempt, Outgoing, batches};
 use crate::recorder::Observation;
-use crate::state::{Decision, Fetched, LoadedState, StateError};
+use crate::state::{Decision, Fetched, Found, LoadedState, StateError};
 use crate::{apply, resolve};
 
 /// Answers one request; CORS headers go on every answer.
@@ -222,11 +224,21 @@ async fn resolver_state(isolate: &Rc<Isolate>, env: &Env, context: &Context) -> 
 }
 
 async fn load_state(isolate: &Isolate, env: &Env) -> Result<Rc<LoadedState>, StateError> {
-    finish_load(isolate, fetch_state(env).await)
+    finish_load(isolate, find_state(isolate, env).await)
 }
 
-fn finish_load(isolate: &Isolate, fetched: Result<Option<Fetched>, StateError>) -> Result<Rc<LoadedState>, StateError> {
-    let result = isolate.state.borrow_mut().finish(clock::epoch_ms(), fetched);
+async fn find_state(isolate: &Isolate, env: &Env) -> Result<Found, StateError> {
+    let fetched = fetch_state(env).await?.ok_or(StateError::Missing)?;
+    let version = fetched.version();
+    if isolate.state.borrow().has(&version) {
+        return Ok(Found::Same);
+    }
+    let key = isolate.config.state_key.as_ref();
+    Ok(Found::Other { version, served: sealed::open(fetched.bytes, key, &PlatformCipher).await? })
+}
+
+fn finish_load(isolate: &Isolate, found: Result<Found, StateError>) -> Result<Rc<LoadedState>, StateError> {
+    let result = isolate.state.borrow_mut().finish(clock::epoch_ms(), found);
     if let Err(error) = &result {
         log::write(Level::Error, "resolver_state", &[("message", Value::from(error.to_string()))]);
     }

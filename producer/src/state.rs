@@ -18,6 +18,7 @@ use confidence_resolver::proto::confidence::flags::admin::v1::ResolverState as R
 use confidence_resolver::proto::confidence::flags::resolver::v1::{Sdk, SdkId, sdk};
 use serde_json::Value;
 use tributary_state::ServedState;
+use tributary_state::StateError as ServedError;
 
 use crate::config::{STATE_KEY, STATE_KV_BINDING};
 use crate::limits::{FAILED_LOAD_HOLD_MS, REFRESH_GRACE_MS, REFRESH_LEASE_MS};
@@ -46,7 +47,7 @@ pub enum StateError {
         "the value of {STATE_KEY} in KV {STATE_KV_BINDING} is not a resolver state ({0}). Put the bytes that the \
          Confidence CDN serves for the client secret there, unchanged"
     )]
-    NotServed(#[from] tributary_state::StateError),
+    NotServed(#[from] ServedError),
 }
 
 /// A parsed state.
@@ -67,6 +68,40 @@ pub struct Fetched {
     pub bytes: Vec<u8>,
     /// Its metadata.
     pub metadata: Option<Value>,
+}
+
+impl Fetched {
+    /// The version of the value: `etag` of its metadata if there is one, else a hash of the bytes.
+    pub fn version(&self) -> String {
+        let etag = self.metadata.as_ref().and_then(|metadata| metadata.get("etag")).and_then(Value::as_str);
+        match etag {
+            Some(etag) if !etag.is_empty() => etag.to_owned(),
+            _ => format!("{:016x}-{:x}", fnv1a(&self.bytes), self.bytes.len()),
+        }
+    }
+
+    /// What a value means that must be plain; the Worker reads encrypted ones as well.
+    ///
+    /// # Errors
+    /// [`StateError::NotServed`].
+    pub fn into_plain(self) -> Result<Found, StateError> {
+        let version = self.version();
+        Ok(Found::Other { version, served: ServedState::decode(self.bytes.into())? })
+    }
+}
+
+/// What a read of KV found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// The version that is in effect; it is neither decrypted nor parsed again.
+    Same,
+    /// Another one.
+    Other {
+        /// Its version.
+        version: String,
+        /// The state, no longer encrypted.
+        served: ServedState,
+    },
 }
 
 /// What a request does about the state.
@@ -116,23 +151,26 @@ impl StateCache {
         Decision::UseAndRefresh(Rc::clone(current))
     }
 
-    /// Takes in what KV returned at `now_ms` and gives the state in effect. A failure keeps the state that there was,
+    /// Whether the state in effect has this version.
+    pub fn has(&self, version: &str) -> bool {
+        self.current.as_ref().is_some_and(|current| current.etag == version)
+    }
+
+    /// Takes in what a read found at `now_ms` and gives the state in effect. A failure keeps the state that there was,
     /// and the next refresh comes an interval later.
     ///
     /// # Errors
     /// [`StateError`], to be logged when there is an older state and to be answered when there is none.
-    pub fn finish(
-        &mut self,
-        now_ms: u64,
-        fetched: Result<Option<Fetched>, StateError>,
-    ) -> Result<Rc<LoadedState>, StateError> {
+    pub fn finish(&mut self, now_ms: u64, found: Result<Found, StateError>) -> Result<Rc<LoadedState>, StateError> {
         self.checked_ms = now_ms;
         self.refreshing_until_ms = 0;
-        let result = fetched.and_then(|fetched| fetched.ok_or(StateError::Missing)).and_then(|fetched| {
-            let etag = version(&fetched);
-            match &self.current {
-                Some(current) if current.etag == etag => Ok(Rc::clone(current)),
-                _ => Ok(Rc::new(LoadedState { resolver: parse(fetched.bytes)?, etag, changed_ms: now_ms })),
+        let result = found.and_then(|found| match (found, &self.current) {
+            (Found::Same, Some(current)) => Ok(Rc::clone(current)),
+            // Never: only a state in effect can be the same.
+            (Found::Same, None) => Err(StateError::Missing),
+            (Found::Other { version, .. }, Some(current)) if current.etag == version => Ok(Rc::clone(current)),
+            (Found::Other { version, served }, _) => {
+                Ok(Rc::new(LoadedState { resolver: parse(served)?, etag: version, changed_ms: now_ms }))
             }
         });
         match &result {
@@ -151,15 +189,6 @@ impl StateCache {
     }
 }
 
-/// The version of a value: `etag` of its metadata if there is one, else a hash of the bytes.
-fn version(fetched: &Fetched) -> String {
-    let etag = fetched.metadata.as_ref().and_then(|metadata| metadata.get("etag")).and_then(Value::as_str);
-    match etag {
-        Some(etag) if !etag.is_empty() => etag.to_owned(),
-        _ => format!("{:016x}-{:x}", fnv1a(&fetched.bytes), fetched.bytes.len()),
-    }
-}
-
 /// FNV-1a, 64 bits: it tells versions of one trusted value apart, and is no defence against a forger.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
@@ -170,15 +199,15 @@ pub fn sdk() -> Sdk {
     Sdk { sdk: Some(sdk::Sdk::Id(i32::from(SdkId::CloudflareResolver))), version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
-/// Parses the bytes that the Confidence CDN serves.
+/// Makes a resolver of what the Confidence CDN serves.
 ///
 /// Bounds: protobuf's own. The bitsets inside are compressed, and inflate to what they say; whoever can write this
 /// KV key decides what the Worker resolves anyway.
 ///
 /// # Errors
-/// [`StateError::NotServed`], [`StateError::Corrupt`].
-pub fn parse(bytes: Vec<u8>) -> Result<ResolverState, StateError> {
-    let ServedState { state, account_id, .. } = ServedState::decode(bytes.into())?;
+/// [`StateError::Corrupt`].
+pub fn parse(served: ServedState) -> Result<ResolverState, StateError> {
+    let ServedState { state, account_id, .. } = served;
     let state = ResolverStatePb::decode(state).map_err(|_| StateError::Corrupt("the state inside does not decode"))?;
     // Membership tests take the remainder by the bit count and loop over the hash count: 0 panics, -1 never ends.
     let usable = |count: i64, most: i64| (1..=most).contains(&count);

@@ -10,8 +10,11 @@ use confidence_resolver::proto::confidence::flags::admin::v1::{Flag, ResolverSta
 use confidence_resolver::proto::confidence::flags::resolver::v1::Sdk;
 use confidence_resolver::proto::confidence::iam::v1::{Client, ClientCredential, client_credential};
 use confidence_resolver::proto::google::{Struct, Value};
-use confidence_resolver::{FlagToApply, Host, ResolvedValue};
+use confidence_resolver::{FlagToApply, Host, ResolvedValue, ResolverState};
 use tributary_proto::v1::ClientResolverState;
+use tributary_state::ServedState;
+
+use crate::state::StateError;
 
 /// The client secret of [`state`].
 pub(crate) const SECRET: &str = "zq7-secret-of-the-test";
@@ -73,6 +76,11 @@ fn credential(name: &str, secret: &str) -> ClientCredential {
         credential: Some(client_credential::Credential::ClientSecret(secret)),
         ..Default::default()
     }
+}
+
+/// The resolver of `state`.
+pub(crate) fn resolver(state: &ResolverStatePb) -> Result<ResolverState, StateError> {
+    crate::state::parse(ServedState::decode(wrapped(state).into())?)
 }
 
 /// The bytes that the CDN would serve for `state`.

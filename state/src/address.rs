@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::sealed::ADDRESS_SUFFIX;
+
 /// The Confidence CDN.
 pub const CDN_URL: &str = "https://confidence-resolver-state-cdn.spotifycdn.com";
 
@@ -12,6 +14,11 @@ pub const CDN_URL: &str = "https://confidence-resolver-state-cdn.spotifycdn.com"
 /// Whoever knows it can read the state, so it is to be kept as the secret is: never in a log.
 pub fn state_url(base_url: &str, client_secret: &str) -> String {
     format!("{}/{}", base_url.trim_end_matches('/'), hex(&Sha256::digest(client_secret.as_bytes())))
+}
+
+/// The address under which the CDN serves the same state encrypted.
+pub fn sealed_state_url(base_url: &str, client_secret: &str) -> String {
+    state_url(base_url, client_secret) + ADDRESS_SUFFIX
 }
 
 /// Lower-case hexadecimal digits.
@@ -32,6 +39,7 @@ mod tests {
         // FIPS 180-2, appendix B.1: the digest of "abc".
         let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(state_url(CDN_URL, "abc"), format!("{CDN_URL}/{digest}"));
+        assert_eq!(sealed_state_url(CDN_URL, "abc"), format!("{CDN_URL}/{digest}.enc"));
         assert_eq!(state_url("http://127.0.0.1:1/", "abc"), format!("http://127.0.0.1:1/{digest}"));
     }
 }

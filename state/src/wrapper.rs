@@ -21,8 +21,14 @@ pub struct ServedState {
 #[non_exhaustive]
 pub enum StateError {
     /// Not the wrapper that the CDN serves.
-    #[error("its wrapper does not decode")]
+    #[error("its wrapper does not decode (an encrypted state needs STATE_ENCRYPTION_KEY)")]
     Wrapper,
+    /// Encrypted under another key, cut off, altered, or not encrypted at all.
+    #[error(
+        "it does not decrypt with STATE_ENCRYPTION_KEY: that is the key of another client credential, or the bytes were \
+         cut off or altered, or never encrypted"
+    )]
+    Sealed,
     /// The wrapper is empty.
     #[error("there is no state in it")]
     Empty,
@@ -80,16 +86,16 @@ impl ServedState {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use tributary_proto::{Message as _, v1::ClientResolverState};
 
     use super::*;
 
     /// A state of one flag, two credentials and one bitset, by hand: tag, length, content.
-    const STATE: &[u8] = &[0x0a, 2, 1, 2, 0x3a, 1, 9, 0x3a, 0, 0x2a, 3, 7, 7, 7];
+    pub(crate) const STATE: &[u8] = &[0x0a, 2, 1, 2, 0x3a, 1, 9, 0x3a, 0, 0x2a, 3, 7, 7, 7];
 
-    fn wrapped(state: &[u8]) -> Vec<u8> {
+    pub(crate) fn wrapped(state: &[u8]) -> Vec<u8> {
         let wrapper =
             ClientResolverState { state: state.to_vec(), account_id: "a".to_owned(), log_destinations: vec![2, 1] };
         wrapper.encode_to_vec()

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use futures::StreamExt as _;
+use tributary_state::platform::PlatformCipher;
 use worker::{AbortController, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response};
 
 use super::{
@@ -17,7 +18,7 @@ use crate::{
     },
     pipeline::commit_report,
     self_metrics,
-    state_refresh::{Cdn, CdnAnswer, CdnError, Failure, Outcome, Source, Store, Stored, metrics, refresh},
+    state_refresh::{Cdn, CdnAnswer, CdnError, Failure, NoSource, Outcome, Source, Store, Stored, metrics, refresh},
 };
 
 thread_local! {
@@ -27,19 +28,24 @@ thread_local! {
 
 /// Runs one refresh and reports it. Whatever fails is logged and counted.
 pub(crate) async fn run(env: &Env) {
-    let Some(source) = Source::of(&runtime::config(env)) else { return say_no_secret() };
-    let (cdn, store) = (HttpCdn { source: &source }, StateKv { env });
-    let in_time = within(REFRESH_TIME, refresh(&source, &cdn, &store)).await;
-    let outcome = in_time.unwrap_or_else(|| {
-        Outcome::Failed(Failure::Cdn(CdnError::NoAnswer(format!("the refresh took longer than {REFRESH_TIME:?}"))))
-    });
+    let outcome = match Source::of(&runtime::config(env)) {
+        Ok(source) => {
+            let (cdn, store) = (HttpCdn { source: &source }, StateKv { env });
+            let in_time = within(REFRESH_TIME, refresh(&source, &cdn, &store, &PlatformCipher)).await;
+            in_time.unwrap_or_else(|| {
+                let late = format!("the refresh took longer than {REFRESH_TIME:?}");
+                Outcome::Failed(Failure::Cdn(CdnError::NoAnswer(late)))
+            })
+        }
+        Err(NoSource::UnusableKey) => Outcome::Failed(Failure::UnusableKey),
+        Err(NoSource::NoSecret) => return say_no_secret(),
+    };
     if let Outcome::Failed(failure) = &outcome {
+        // What is from the platform had its address taken out where it came in.
+        let (outcome, why) = (outcome.as_str(), failure.to_string());
         log::error(
             "state_refresh",
-            &serde_json::json!({
-                "outcome": outcome.as_str(), "why": source.redact(&failure.to_string()),
-                "using": "the state that was there",
-            }),
+            &serde_json::json!({"outcome": outcome, "why": why, "using": "the state that was there"}),
         );
     }
     // Without randomness there is no report; the next minute tries again.

@@ -9,4 +9,4 @@
 pub mod metrics;
 mod run;
 
-pub use run::{Cdn, CdnAnswer, CdnError, Failure, Outcome, Source, Store, Stored, refresh};
+pub use run::{Cdn, CdnAnswer, CdnError, Failure, NoSource, Outcome, Source, Store, Stored, refresh};

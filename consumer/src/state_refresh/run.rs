@@ -2,9 +2,13 @@
 
 use std::fmt;
 
-use tributary_state::{ServedState, StateError, address, version};
+use tributary_state::{
+    ServedState, StateError, StateKey, address,
+    sealed::{Cipher, open, open_sealed},
+    version,
+};
 
-use crate::config::Config;
+use crate::config::{Config, StateEncryption};
 
 /// What KV has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,27 +55,45 @@ pub trait Store {
     fn write(&self, bytes: &[u8], version: &str) -> impl Future<Output = Result<(), String>>;
 }
 
-/// Where the state comes from. The address opens the state, so it shows nowhere.
+/// Where the state comes from, and whether encrypted. The address opens the state, so it shows nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Source {
     url: String,
+    key: Option<StateKey>,
+}
+
+/// Why nobody can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSource {
+    /// There is no client secret; that is a choice.
+    NoSecret,
+    /// The key is none; that is a mistake. The plain state is not asked for instead.
+    UnusableKey,
 }
 
 impl Source {
-    /// The source that `config` names; `None` without a client secret.
-    pub fn of(config: &Config) -> Option<Self> {
-        let secret = config.client_secret.as_ref()?;
-        let url = match &config.state_url {
-            Some(url) => url.expose().to_owned(),
-            None => address::state_url(&config.cdn_url, secret.expose()),
+    /// The source that `config` names.
+    ///
+    /// # Errors
+    /// [`NoSource`]
+    pub fn of(config: &Config) -> Result<Self, NoSource> {
+        let secret = config.client_secret.as_ref().ok_or(NoSource::NoSecret)?;
+        if config.state_key == StateEncryption::UnusableKey {
+            return Err(NoSource::UnusableKey);
+        }
+        let key = config.state_key.key().cloned();
+        let url = match (&config.state_url, &key) {
+            (Some(url), _) => url.expose().to_owned(),
+            (None, None) => address::state_url(&config.cdn_url, secret.expose()),
+            (None, Some(_)) => address::sealed_state_url(&config.cdn_url, secret.expose()),
         };
-        Some(Self { url })
+        Ok(Self { url, key })
     }
 
     /// `text` without the address, and without its last part.
     pub fn redact(&self, text: &str) -> String {
         let text = text.replace(&self.url, "…");
-        match self.url.rsplit('/').next() {
+        match self.url.rsplit('/').next().and_then(|last| last.split('.').next()) {
             Some(last) if !last.is_empty() => text.replace(last, "…"),
             _ => text,
         }
@@ -116,6 +138,9 @@ pub enum Failure {
     /// An answer that is no state.
     #[error("the CDN answered with something that is no resolver state: {0}")]
     Invalid(#[from] StateError),
+    /// The key of the encrypted state is none.
+    #[error("STATE_ENCRYPTION_KEY is not the 64 hexadecimal digits of a key; the plain state is not asked for instead")]
+    UnusableKey,
     /// KV did not say what it has.
     #[error("the stored state could not be read: {0}")]
     Unreadable(String),
@@ -133,7 +158,7 @@ impl Outcome {
         match self {
             Self::Updated => "updated",
             Self::Unchanged => "unchanged",
-            Self::Failed(Failure::Refused { .. }) => "refused",
+            Self::Failed(Failure::Refused { .. } | Failure::UnusableKey) => "refused",
             Self::Failed(Failure::Status { .. } | Failure::Cdn(CdnError::NoAnswer(_))) => "unavailable",
             Self::Failed(Failure::Invalid(_) | Failure::Cdn(CdnError::TooLarge)) => "invalid",
             Self::Failed(Failure::Unreadable(_) | Failure::Unwritten(_)) => "store_failed",
@@ -142,15 +167,21 @@ impl Outcome {
 }
 
 /// Brings the state in KV up to the CDN's.
-pub async fn refresh(source: &Source, cdn: &impl Cdn, store: &impl Store) -> Outcome {
-    match try_refresh(source, cdn, store).await {
+pub async fn refresh(source: &Source, cdn: &impl Cdn, store: &impl Store, cipher: &impl Cipher) -> Outcome {
+    match try_refresh(source, cdn, store, cipher).await {
         Ok(outcome) => outcome,
         Err(failure) => Outcome::Failed(failure),
     }
 }
 
-async fn try_refresh(source: &Source, cdn: &impl Cdn, store: &impl Store) -> Result<Outcome, Failure> {
-    let known = known_version(store.read().await.map_err(Failure::Unreadable)?);
+async fn try_refresh(
+    source: &Source,
+    cdn: &impl Cdn,
+    store: &impl Store,
+    cipher: &impl Cipher,
+) -> Result<Outcome, Failure> {
+    let stored = store.read().await.map_err(Failure::Unreadable)?;
+    let known = known_version(stored, source.key.as_ref(), cipher).await;
     let condition = known.as_deref().and_then(version::if_none_match);
     let CdnAnswer { status, etag, body } = cdn.get(&source.url, condition.as_deref()).await?;
     match status {
@@ -160,21 +191,28 @@ async fn try_refresh(source: &Source, cdn: &impl Cdn, store: &impl Store) -> Res
         _ => return Err(Failure::Status { status }),
     }
     let body = bytes::Bytes::from(body);
-    let _state = ServedState::decode(body.clone())?;
+    let _state = match &source.key {
+        None => ServedState::decode(body.clone())?,
+        Some(key) => open_sealed(&body, key, cipher).await?,
+    };
     let version = version::version(etag.as_deref(), &body);
     // A CDN that does not know conditions serves the same state again and again; a write costs ten reads.
     if known.is_some_and(|known| version::is_same(&known, &version)) {
         return Ok(Outcome::Unchanged);
     }
+    // As it was served: encrypted, where it was.
     store.write(&body, &version).await.map_err(Failure::Unwritten)?;
     Ok(Outcome::Updated)
 }
 
-/// The version of what is stored, if that is a state: with the version of a broken one the CDN would say for ever that
-/// there is nothing new.
-fn known_version(stored: Option<Stored>) -> Option<String> {
+/// The version of what is stored, if that is a state, and encrypted where it should be: with the version of another one the
+/// CDN could say for ever that there is nothing new.
+async fn known_version(stored: Option<Stored>, key: Option<&StateKey>, cipher: &impl Cipher) -> Option<String> {
     let Stored { bytes, version } = stored?;
-    ServedState::decode(bytes.into()).ok()?;
+    match key {
+        None => drop(open(bytes, None, cipher).await.ok()?),
+        Some(key) => drop(open_sealed(&bytes, key, cipher).await.ok()?),
+    }
     version
 }
 

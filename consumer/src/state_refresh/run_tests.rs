@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::executor::block_on;
 use tributary_proto::{Message as _, v1::ClientResolverState};
+use tributary_state::native::{NativeCipher, seal};
 
 use super::*;
 
@@ -92,7 +93,7 @@ impl Store for FakeStore {
 }
 
 fn run(cdn: &FakeCdn, store: &FakeStore) -> Outcome {
-    block_on(refresh(&source(), cdn, store))
+    block_on(refresh(&source(), cdn, store, &NativeCipher))
 }
 
 #[test]
@@ -210,13 +211,73 @@ fn a_store_that_fails_is_said_and_the_next_refresh_mends_it() {
 
 #[test]
 fn without_a_client_secret_there_is_no_source_and_an_address_wins_over_the_cdn() {
-    assert_eq!(Source::of(&Config::read(&BTreeMap::new()).0), None);
+    assert_eq!(Source::of(&Config::read(&BTreeMap::new()).0), Err(NoSource::NoSecret));
     let variables =
         BTreeMap::from([("CONFIDENCE_CLIENT_SECRET", "abc"), ("CONFIDENCE_RESOLVER_STATE_URL", "http://own/state")]);
     let (config, problems) = Config::read(&variables);
     assert_eq!(problems, []);
     assert_eq!(Source::of(&config).unwrap().url, "http://own/state");
     assert!(!format!("{config:?}").contains("own/state"));
+}
+
+const KEY: &str = "000102030405060708090A0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+fn sealed_source(key: &str) -> Source {
+    let variables = BTreeMap::from([
+        ("CONFIDENCE_CLIENT_SECRET", "abc"),
+        ("CONFIDENCE_CDN_URL", "http://cdn"),
+        ("STATE_ENCRYPTION_KEY", key),
+    ]);
+    Source::of(&Config::read(&variables).0).unwrap()
+}
+
+fn sealed(state: &[u8]) -> Vec<u8> {
+    seal(state, &StateKey::parse(KEY).unwrap(), [3; 12])
+}
+
+#[test]
+fn with_a_key_the_encrypted_state_is_asked_for_verified_and_stored_as_it_is() {
+    let run = |cdn: &FakeCdn, store: &FakeStore| block_on(refresh(&sealed_source(KEY), cdn, store, &NativeCipher));
+    let (cdn, store) = (FakeCdn::serving(sealed(&state(1)), Some("\"v1\"")), FakeStore::default());
+    assert_eq!(run(&cdn, &store), Outcome::Updated);
+    assert!(cdn.asked.borrow()[0].0.ends_with("15ad.enc"));
+    assert_eq!(store.stored.borrow().as_ref().unwrap().bytes, sealed(&state(1)));
+    assert_eq!(run(&cdn, &store), Outcome::Unchanged);
+    // What is plain in KV is replaced, though its version is the newest: the key was set after it.
+    let store = FakeStore::holding(state(1), Some("\"v1\""));
+    assert_eq!(run(&cdn, &store), Outcome::Updated);
+    assert_eq!(store.stored.borrow().as_ref().unwrap().bytes, sealed(&state(1)));
+}
+
+#[test]
+fn what_does_not_decrypt_replaces_nothing() {
+    let whole = sealed(&state(2));
+    let mut altered = whole.clone();
+    altered[20] ^= 1;
+    let cut = whole[..whole.len() - 1].to_vec();
+    // Plain where it should be encrypted, too.
+    for body in [altered, cut, Vec::new(), whole[..27].to_vec(), state(2)] {
+        let store = FakeStore::holding(sealed(&state(1)), Some("\"v1\""));
+        let outcome =
+            block_on(refresh(&sealed_source(KEY), &FakeCdn::serving(body, Some("\"v2\"")), &store, &NativeCipher));
+        assert_eq!(outcome, Outcome::Failed(Failure::Invalid(StateError::Sealed)));
+        assert_eq!((store.writes.get(), store.version().as_deref()), (0, Some("\"v1\"")));
+    }
+    let (cdn, store) = (FakeCdn::serving(whole, Some("\"v2\"")), FakeStore::holding(state(1), Some("\"v1\"")));
+    let other = sealed_source(&"f0".repeat(32));
+    let outcome = block_on(refresh(&other, &cdn, &store, &NativeCipher));
+    assert_eq!(outcome, Outcome::Failed(Failure::Invalid(StateError::Sealed)));
+    assert_eq!(store.writes.get(), 0);
+}
+
+#[test]
+fn a_key_that_is_none_is_never_taken_for_no_key() {
+    let variables = BTreeMap::from([("CONFIDENCE_CLIENT_SECRET", "abc"), ("STATE_ENCRYPTION_KEY", "hunter2")]);
+    let (config, problems) = Config::read(&variables);
+    assert_eq!(Source::of(&config), Err(NoSource::UnusableKey));
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].to_string().contains("STATE_ENCRYPTION_KEY"));
+    assert!(!format!("{} {config:?}", problems[0]).contains("hunter2"));
 }
 
 #[test]
@@ -236,6 +297,7 @@ fn every_outcome_has_its_label() {
         Failure::Cdn(CdnError::NoAnswer(String::new())),
         Failure::Cdn(CdnError::TooLarge),
         Failure::Invalid(StateError::Empty),
+        Failure::UnusableKey,
         Failure::Unreadable(String::new()),
         Failure::Unwritten(String::new()),
     ];

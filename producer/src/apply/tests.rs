@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Secret;
 use crate::host::{self, WorkerHost};
-use crate::testing::{SECRET, state, wrapped};
+use crate::testing::{SECRET, state};
 
 fn resolver_state() -> ResolverState {
-    crate::state::parse(wrapped(&state())).unwrap()
+    crate::testing::resolver(&state()).unwrap()
 }
 
 fn with_key() -> Config {

@@ -18,6 +18,7 @@ fn an_empty_environment_gives_the_defaults_and_says_what_is_refused() {
 fn a_full_environment_is_read() {
     let (config, problems) = parse(&[
         (ENCRYPTION_KEY, KEY),
+        (KEY_VARIABLE, &"0f".repeat(32)),
         (ALLOWED_ORIGIN, "https://example.com"),
         (FORCE_APPLY, "True"),
         (RESOLVER_ID, "edge-1"),
@@ -27,6 +28,7 @@ fn a_full_environment_is_read() {
     ]);
     assert_eq!(problems, vec![]);
     assert_eq!(*config.encryption_key.unwrap().expose(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    assert_eq!(config.state_key, StateKey::parse(&"0f".repeat(32)).ok());
     assert_eq!(config.allowed_origin, "https://example.com");
     assert!(config.force_apply);
     assert_eq!(config.resolver_id, "edge-1");
@@ -40,6 +42,7 @@ fn unusable_values_fall_back_to_the_default_and_are_named_without_their_value() 
     let long = "x".repeat(129);
     let bad = [
         (ENCRYPTION_KEY, "hunter2-not-base64!"),
+        (KEY_VARIABLE, "hunter2-not-hexadecimal"),
         (ALLOWED_ORIGIN, "https://a\r\nx: y"),
         (FORCE_APPLY, "maybe-hunter2"),
         (RESOLVER_ID, long.as_str()),

@@ -11,7 +11,7 @@ use crate::testing::{SECRET, state, wrapped};
 fn isolate() -> Isolate {
     let isolate = Isolate::new(|_| None, None).unwrap();
     let fetched = crate::state::Fetched { bytes: wrapped(&state()), metadata: None };
-    isolate.state.borrow_mut().finish(500, Ok(Some(fetched))).unwrap();
+    isolate.state.borrow_mut().finish(500, fetched.into_plain()).unwrap();
     isolate
 }
 

@@ -5,10 +5,10 @@ use super::*;
 use crate::config::Secret;
 use crate::host::{self, WorkerHost};
 use crate::limits::MAX_BODY_BYTES;
-use crate::testing::{SECRET, state, wrapped};
+use crate::testing::{SECRET, state};
 
 fn resolver_state() -> ResolverState {
-    crate::state::parse(wrapped(&state())).unwrap()
+    crate::testing::resolver(&state()).unwrap()
 }
 
 fn with_key() -> Config {
@@ -224,7 +224,10 @@ fn the_sample_state_resolves() {
         account_id: "confidence-demo-june".to_owned(),
         log_destinations: vec![],
     };
-    let state = crate::state::parse(tributary_proto::Message::encode_to_vec(&wrapper)).unwrap();
+    let state = crate::state::parse(
+        tributary_state::ServedState::decode(tributary_proto::Message::encode_to_vec(&wrapper).into()).unwrap(),
+    )
+    .unwrap();
     let body = "{\"flags\":[\"flags/fallthrough-test-2\"],\"clientSecret\":\"mkjJruAATQWjeY7foFIWfVAcBWnci2YF\",\
                 \"evaluationContext\":{\"visitor_id\":\"26\"},\"apply\":true}";
     let config = Config::default();

@@ -3,17 +3,23 @@ use confidence_resolver::proto::confidence::flags::admin::v1::resolver_state::{
     BloomFilter, PackedBitset, packed_bitset,
 };
 
+use tributary_state::StateKey;
+
 use super::*;
 use crate::testing::{SECRET, state, wrapped};
 
 const REFRESH_MS: u64 = 15_000;
 
-fn fetched(bytes: Vec<u8>) -> Result<Option<Fetched>, StateError> {
-    Ok(Some(Fetched { bytes, metadata: None }))
+fn fetched(bytes: Vec<u8>) -> Result<Found, StateError> {
+    Fetched { bytes, metadata: None }.into_plain()
 }
 
-fn tagged(bytes: Vec<u8>, etag: &str) -> Result<Option<Fetched>, StateError> {
-    Ok(Some(Fetched { bytes, metadata: Some(serde_json::json!({ "etag": etag })) }))
+fn tagged(bytes: Vec<u8>, etag: &str) -> Fetched {
+    Fetched { bytes, metadata: Some(serde_json::json!({ "etag": etag })) }
+}
+
+fn parse(bytes: Vec<u8>) -> Result<ResolverState, StateError> {
+    super::parse(ServedState::decode(bytes.into())?)
 }
 
 fn loaded(now_ms: u64) -> StateCache {
@@ -149,11 +155,13 @@ fn an_unchanged_version_is_not_parsed_again() {
 #[test]
 fn the_etag_of_the_metadata_is_the_version() {
     let mut cache = StateCache::default();
-    let first = cache.finish(0, tagged(wrapped(&state()), "\"v1\"")).unwrap();
+    let first = cache.finish(0, tagged(wrapped(&state()), "\"v1\"").into_plain()).unwrap();
     assert_eq!(first.etag, "\"v1\"");
-    // The same etag: not parsed, whatever the bytes.
-    assert!(Rc::ptr_eq(&first, &cache.finish(1, tagged(vec![0xff], "\"v1\"")).unwrap()));
-    let second = cache.finish(2, tagged(wrapped(&state()), "\"v2\"")).unwrap();
+    // The same etag: neither decrypted nor parsed, whatever the bytes.
+    assert!(cache.has(&tagged(vec![0xff], "\"v1\"").version()));
+    assert!(Rc::ptr_eq(&first, &cache.finish(1, Ok(Found::Same)).unwrap()));
+    assert!(!cache.has(&tagged(vec![0xff], "\"v2\"").version()));
+    let second = cache.finish(2, tagged(wrapped(&state()), "\"v2\"").into_plain()).unwrap();
     assert_eq!((second.etag.as_str(), second.changed_ms), ("\"v2\"", 2));
 }
 
@@ -172,7 +180,7 @@ fn another_state_takes_effect_and_a_resolve_in_progress_keeps_the_old_one() {
 
 #[test]
 fn a_failed_refresh_keeps_the_old_state_and_waits_for_the_next_interval() {
-    for failure in [Err(StateError::Unreadable("down".to_owned())), Ok(None), fetched(vec![0xff])] {
+    for failure in [Err(StateError::Unreadable("down".to_owned())), Err(StateError::Missing), fetched(vec![0xff])] {
         let mut cache = loaded(0);
         assert!(matches!(cache.decide(REFRESH_MS, REFRESH_MS), Decision::UseAndRefresh(_)));
         assert!(cache.finish(REFRESH_MS, failure).is_err());
@@ -187,7 +195,7 @@ fn a_failed_refresh_keeps_the_old_state_and_waits_for_the_next_interval() {
 #[test]
 fn a_missing_state_is_refused_for_a_moment_and_then_looked_for_again() {
     let mut cache = StateCache::default();
-    assert_eq!(cache.finish(0, Ok(None)).unwrap_err(), StateError::Missing);
+    assert_eq!(cache.finish(0, Err(StateError::Missing)).unwrap_err(), StateError::Missing);
     assert!(matches!(cache.decide(FAILED_LOAD_HOLD_MS - 1, REFRESH_MS), Decision::Refuse(StateError::Missing)));
     assert!(matches!(cache.decide(FAILED_LOAD_HOLD_MS, REFRESH_MS), Decision::Load));
     cache.finish(FAILED_LOAD_HOLD_MS, fetched(wrapped(&state()))).unwrap();
@@ -198,4 +206,23 @@ fn a_missing_state_is_refused_for_a_moment_and_then_looked_for_again() {
 fn the_error_says_what_to_do() {
     let text = StateError::Missing.to_string();
     assert!(text.contains("CONFIDENCE_STATE_KV") && text.contains("resolver_state") && text.contains("kv key put"));
+}
+
+#[test]
+fn an_encrypted_state_is_refused_without_its_key_and_the_error_names_the_secret() {
+    use tributary_state::native::{NativeCipher, seal};
+    let key = StateKey::parse(&"0f".repeat(32)).unwrap();
+    let sealed = seal(&wrapped(&state()), &key, [9; 12]);
+    let open = |key: Option<&StateKey>| {
+        let served = futures::executor::block_on(tributary_state::sealed::open(sealed.clone(), key, &NativeCipher));
+        served.map_err(StateError::from).and_then(super::parse)
+    };
+    assert!(open(Some(&key)).unwrap().secrets.contains_key(SECRET));
+    for other in [None, Some(StateKey::parse(&"f0".repeat(32)).unwrap())] {
+        let mut cache = loaded(0);
+        let error = open(other.as_ref()).unwrap_err();
+        assert!(error.to_string().contains("STATE_ENCRYPTION_KEY"), "{error}");
+        assert!(cache.finish(1, Err(error)).is_err());
+        assert!(cache.current().is_some(), "the state that there was stays");
+    }
 }

@@ -146,7 +146,7 @@ pub(crate) fn isolate() -> Isolate {
     let isolate =
         Isolate::new(|name| (name == ENCRYPTION_KEY).then(|| "AAAAAAAAAAAAAAAAAAAAAA==".to_owned()), None).unwrap();
     let fetched = Fetched { bytes: demo_state(SECRET), metadata: None };
-    isolate.state.borrow_mut().finish(NOW_MS, Ok(Some(fetched))).unwrap();
+    isolate.state.borrow_mut().finish(NOW_MS, fetched.into_plain()).unwrap();
     isolate
 }
 

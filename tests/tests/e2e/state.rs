@@ -7,6 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tributary_local::demo_state::demo_state;
 use tributary_proto::v1::ClientResolverState;
+use tributary_state::{StateKey, native::seal};
 use tributary_tests::{
     both::Both, cdn::Cdn, collector::Answer, consumer::Consumer, exposition::Exposition, wait::eventually,
 };
@@ -144,4 +145,78 @@ fn without_a_client_secret_nobody_is_asked_and_nothing_is_touched() {
     consumer.scheduled().unwrap();
     assert_eq!(consumer.get_kv(STATE_KV, STATE_KEY).unwrap().0, state("control"));
     assert_eq!(cdn.received().len(), 1);
+}
+
+const KEY: &str = "000102030405060708090A0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+fn sealed(state: &[u8]) -> Vec<u8> {
+    seal(state, &StateKey::parse(KEY).unwrap(), *b"not-again-no")
+}
+
+#[test]
+fn an_encrypted_state_is_refreshed_stored_encrypted_and_resolved() {
+    let folder = TempDir::new().unwrap();
+    let cdn = Cdn::start(SECRET, ".enc").unwrap();
+    let key = ("STATE_ENCRYPTION_KEY", KEY);
+    let vars = [("CONFIDENCE_CLIENT_SECRET", SECRET), ("CONFIDENCE_CDN_URL", cdn.url()), key];
+    let both = Both::start(folder.path(), &[key], &vars).unwrap();
+    let user = json!({"targeting_key": "user-1"});
+    let is_resolved = |variant: &str| {
+        eventually(LIMIT, "the variant of the new state", || match both.variant(SECRET, &user, FLAG)? {
+            resolved if resolved == variant => Ok(()),
+            other => Err(other),
+        });
+    };
+    cdn.serve(&sealed(&state("control")), "\"v1\"");
+    both.scheduled().unwrap();
+    let (stored, _) = both.get_kv(STATE_KV, STATE_KEY).unwrap();
+    assert_eq!(stored, sealed(&state("control")));
+    assert!(!stored.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()), "nothing of it is readable");
+    is_resolved("control");
+
+    // Altered, cut off, under another key, not encrypted at all: the state that was there stays.
+    let next = sealed(&state("blue"));
+    let mut altered = next.clone();
+    altered[1_000] ^= 1;
+    let foreign = seal(&state("blue"), &StateKey::parse(&"f0".repeat(32)).unwrap(), *b"not-again-no");
+    for body in [&altered[..], &next[..next.len() - 1], &next[..27], &foreign, &state("blue")] {
+        cdn.serve(body, "\"v2\"");
+        both.scheduled().unwrap();
+        assert_eq!(both.get_kv(STATE_KV, STATE_KEY).unwrap().0, stored);
+    }
+    cdn.serve(&next, "\"v3\"");
+    both.scheduled().unwrap();
+    is_resolved("blue");
+
+    // The same bytes put there by hand and broken: resolves go on with what the isolate has.
+    both.put_kv(STATE_KV, STATE_KEY, &altered).unwrap();
+    // Longer than STATE_REFRESH_MS here, so that the isolate reads it.
+    std::thread::sleep(Duration::from_millis(1_100));
+    for _ in 0..3 {
+        assert_eq!(both.variant(SECRET, &user, FLAG).unwrap(), "blue");
+    }
+    // And the next refresh mends it, though the CDN has nothing new.
+    both.scheduled().unwrap();
+    assert_eq!(both.get_kv(STATE_KV, STATE_KEY).unwrap().0, next);
+}
+
+#[test]
+fn a_producer_without_the_key_says_so_and_one_with_it_takes_a_plain_state_too() {
+    let user = json!({"targeting_key": "user-1"});
+    let other = "f0".repeat(32);
+    for keys in [&[][..], &[("STATE_ENCRYPTION_KEY", other.as_str())], &[("STATE_ENCRYPTION_KEY", "no key")]] {
+        let folder = TempDir::new().unwrap();
+        let both = Both::start(folder.path(), keys, &[]).unwrap();
+        both.put_kv(STATE_KV, STATE_KEY, &sealed(&state("control"))).unwrap();
+        let reply = both.resolve(SECRET, &user).unwrap();
+        assert_eq!(reply.status, 503, "{}", reply.body);
+        let error = &reply.json()["error"];
+        assert_eq!(error["code"], "NO_RESOLVER_STATE");
+        assert!(error["message"].as_str().unwrap().contains("STATE_ENCRYPTION_KEY"), "{error}");
+    }
+    // A key can be set in one Worker after the other.
+    let folder = TempDir::new().unwrap();
+    let both = Both::start(folder.path(), &[("STATE_ENCRYPTION_KEY", KEY)], &[]).unwrap();
+    both.put_kv(STATE_KV, STATE_KEY, &state("control")).unwrap();
+    assert_eq!(both.variant(SECRET, &user, FLAG).unwrap(), "control");
 }
