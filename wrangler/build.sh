@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # One hash over everything that goes into a build: a file that is gone changes it, too, and a mere checkout does not.
 fingerprint() {
     {
-        find proto telemetry state "$1" -path "$1/build" -prune -o \
+        find proto telemetry state emitter "$1" -path "$1/build" -prune -o \
             -type f \( -name '*.rs' -o -name '*.proto' -o -name 'Cargo.toml' -o -name '*.js' -o -name '*.css' -o -name '*.html' \) -print0
         printf '%s\0' Cargo.toml Cargo.lock rust-toolchain.toml wrangler/build.sh wrangler/setup.sh
     } | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1

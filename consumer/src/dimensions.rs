@@ -133,6 +133,7 @@ mod tests {
             resolver_id: "eu".into(),
             dimensions: dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             flag_logs: logs.encode_to_vec(),
+            metrics: Vec::new(),
             dropped: Vec::new(),
         };
         let body = MessageBody::Bytes(envelope.encode().unwrap());

@@ -1,12 +1,14 @@
 //! The consumer Worker: merges the deltas of all isolates exactly once, forwards their flag logs, publishes metrics.
 //!
-//! Read in the order of the flow: [`message`] (one queue message), [`pipeline`] (one batch), [`ledger`] (the cumulative
+//! Read in the order of the flow: [`message`] (one queue message), [`pipeline`] (one batch; [`custom`]: metrics of any
+//! Worker's own in it), [`ledger`] (the cumulative
 //! state), [`backend`] (deliveries), [`dead_letters`] (what was given up), [`scrape`] (`/metrics`), [`status_page`]
 //! (`/status`), [`state_refresh`] (the resolver state, once a minute). All of these are plain Rust and tested natively; `platform` wires them to the Workers runtime and holds no
 //! logic.
 
 pub mod backend;
 pub mod config;
+pub mod custom;
 pub mod dead_letters;
 pub mod dimensions;
 pub mod ledger;

@@ -8,7 +8,10 @@ use tributary_proto::{
     flag_logs::WriteFlagLogsRequest,
     v1,
 };
-use tributary_telemetry::confidence::TelemetryDelta;
+use tributary_telemetry::{
+    confidence::TelemetryDelta,
+    custom::{self, CustomError, CustomMetrics},
+};
 
 use crate::{
     backend::flag_logs::SenderIdentity,
@@ -57,6 +60,8 @@ pub struct Decoded {
     pub logs: WriteFlagLogsRequest,
     /// Its telemetry.
     pub telemetry: Telemetry,
+    /// Its custom metrics.
+    pub metrics: CustomMetrics,
     /// What its stream dropped before it.
     pub dropped: Vec<v1::Dropped>,
 }
@@ -80,7 +85,7 @@ pub enum Telemetry {
 }
 
 /// Why a message says nothing that can be used. It never becomes a part of its batch.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MalformedMessage {
     /// Neither bytes nor text.
@@ -89,6 +94,9 @@ pub enum MalformedMessage {
     /// Not an envelope, or not flag logs.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// Custom metrics that break a rule of theirs.
+    #[error("metrics: {0}")]
+    Metrics(#[from] CustomError),
     /// A sequence that cannot be stored exactly.
     #[error("sequence {0} is out of range")]
     Sequence(u64),
@@ -100,6 +108,7 @@ impl MalformedMessage {
         match self {
             Self::BodyType => "body_type",
             Self::Envelope(error) => error.reason(),
+            Self::Metrics(_) => "metrics",
             Self::Sequence(_) => "invalid",
         }
     }
@@ -147,6 +156,7 @@ fn decode_envelope(envelope: Envelope) -> Result<Decoded, MalformedMessage> {
         return Err(MalformedMessage::Sequence(envelope.sequence));
     }
     let mut logs = envelope.flag_logs()?;
+    let metrics = custom::read(envelope.metrics()?, envelope.window_start_ms, envelope.window_end_ms)?;
     let telemetry = read_telemetry(&mut logs, envelope.window_end_ms);
     let record = Record {
         stream_id: envelope.stream_id,
@@ -162,6 +172,7 @@ fn decode_envelope(envelope: Envelope) -> Result<Decoded, MalformedMessage> {
         dimensions: envelope.dimensions,
         logs,
         telemetry,
+        metrics,
         dropped: envelope.dropped,
     })
 }
@@ -185,6 +196,7 @@ fn decode_text(message: &QueueMessage, text: &str, resolver_id: &str) -> Result<
         dimensions: BTreeMap::new(),
         logs,
         telemetry,
+        metrics: CustomMetrics::default(),
         dropped: Vec::new(),
     })
 }
@@ -230,6 +242,7 @@ mod tests {
             resolver_id: "eu".into(),
             dimensions: Default::default(),
             flag_logs: Vec::new(),
+            metrics: Vec::new(),
             dropped: Vec::new(),
         }
     }
@@ -297,6 +310,10 @@ mod tests {
         assert_eq!(reason(MessageBody::Text("{".into())), "flag_logs");
         let spoiled = Envelope { flag_logs: vec![0xff; 9], ..envelope() };
         assert_eq!(reason(MessageBody::Bytes(spoiled.encode().unwrap())), "flag_logs");
+        let metrics = |metrics: Vec<u8>| MessageBody::Bytes(Envelope { metrics, ..envelope() }.encode().unwrap());
+        assert_eq!(reason(metrics(vec![0xff; 9])), "metrics", "no protobuf");
+        let empty_family = [0x0a, 0x03, 0x0a, 0x01, b'f'];
+        assert_eq!(reason(metrics(empty_family.to_vec())), "metrics", "no canonical set");
         let far = Envelope { sequence: MAX_SEQUENCE + 1, ..envelope() };
         assert_eq!(reason(MessageBody::Bytes(far.encode().unwrap())), "invalid");
     }

@@ -23,6 +23,7 @@ use tributary_proto::{
 use self::deliver::{Fate, Part};
 use crate::{
     backend::delivery::{DeliveryOutcome, Destination, Route, retry_delay},
+    custom,
     dead_letters::{
         self,
         bury::{Burial, DeadLetterFailure, DeadLetterPort, bury},
@@ -94,6 +95,17 @@ pub enum Event {
         messages: usize,
         /// What the first one met.
         failure: DeadLetterFailure,
+    },
+    /// Families of a message's custom metrics have names that are reserved; the rest of it went on.
+    NamesReserved {
+        /// The queue's id of it.
+        message_id: String,
+        /// Who sent it.
+        resolver_id: String,
+        /// How many families.
+        families: usize,
+        /// The first of their names.
+        first: String,
     },
     /// The metrics of a message were refused; its flag logs went on.
     TelemetryRefused {
@@ -232,6 +244,14 @@ fn decode_all<'a>(
             Ok(decoded) => {
                 if let Telemetry::Refused(reason) = &decoded.telemetry {
                     events.push(Event::TelemetryRefused { message_id: message.id.clone(), reason: reason.clone() });
+                }
+                if let Some(first) = decoded.metrics.reserved.first() {
+                    events.push(Event::NamesReserved {
+                        message_id: message.id.clone(),
+                        resolver_id: decoded.resolver_id.clone(),
+                        families: decoded.metrics.reserved.len(),
+                        first: first.clone(),
+                    });
                 }
                 batch.push(Slot { index, original, decoded });
             }
@@ -385,12 +405,18 @@ async fn commit(
         }
         let mut delta = metrics::delta_of(&fresh, surroundings.dimensions, surroundings.now_ms)
             .map_err(|error| LedgerFailure(error.to_string()))?;
+        let mut contradicting = custom::gather(&fresh).into_iter();
+        if let Some(custom) = contradicting.next() {
+            // Never fails: no custom family has a name of ours.
+            delta.merge(&custom).map_err(|error| LedgerFailure(error.to_string()))?;
+        }
+        let contradicting = contradicting.map(|custom| custom.to_wire()).collect();
         let mut records: Vec<_> = fresh.iter().map(|decoded| decoded.record.to_wire()).collect();
         if let Some((record, own_delta)) = &own {
             delta.merge(own_delta).map_err(|error| LedgerFailure(error.to_string()))?;
             records.push(record.to_wire());
         }
-        let response = ledger.commit(&CommitRequest { records, delta: Some(delta.to_wire()) }).await?;
+        let response = ledger.commit(&CommitRequest { records, delta: Some(delta.to_wire()), contradicting }).await?;
         if response.applied {
             if let Some((record, _)) = own {
                 report.borrow_mut().confirm(record.sequence);

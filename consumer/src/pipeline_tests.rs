@@ -18,6 +18,8 @@ use crate::{
     message::MessageBody,
 };
 
+#[path = "pipeline/custom_tests.rs"]
+mod custom_metrics;
 #[path = "pipeline/outcome_tests.rs"]
 mod outcomes;
 
@@ -206,6 +208,7 @@ fn message(sequence: u64) -> QueueMessage {
         resolver_id: "eu".into(),
         dimensions: [("colo", "AMS"), ("environment", "test")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         flag_logs: logs.encode_to_vec(),
+        metrics: Vec::new(),
         dropped: vec![],
     };
     QueueMessage {

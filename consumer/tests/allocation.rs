@@ -118,6 +118,12 @@ fn envelope(flag_logs: Vec<u8>) -> Vec<u8> {
     envelope.encode_to_vec()
 }
 
+fn with_metrics(metrics: &[u8]) -> Vec<u8> {
+    let mut message = v1::Envelope::decode(envelope(Vec::new()).as_slice()).unwrap();
+    (message.format, message.metrics) = (2, metrics.to_vec());
+    message.encode_to_vec()
+}
+
 #[test]
 fn a_hostile_message_allocates_at_most_a_fixed_multiple_of_its_size() {
     let _alone = ALONE.lock();
@@ -150,6 +156,23 @@ fn a_hostile_message_allocates_at_most_a_fixed_multiple_of_its_size() {
         }),
         ("empty spans", MessageBody::Bytes(envelope(field(2, &field(4, &filled(&field(3, b""), room - 20)))))),
         ("drops", MessageBody::Bytes([envelope(vec![]), filled(&field(8, b""), room)].concat())),
+        ("families without anything", MessageBody::Bytes(with_metrics(&filled(&field(1, b""), room)))),
+        ("series without anything", MessageBody::Bytes(with_metrics(&field(1, &filled(&field(5, b""), room - 10))))),
+        ("labels without anything", {
+            MessageBody::Bytes(with_metrics(&field(1, &field(5, &filled(&field(1, b""), room - 20)))))
+        }),
+        ("histograms of many buckets", {
+            let layout = field(1, &[0x08, 18, 0x10, 0xe8, 0x02]);
+            let histogram = field(5, &[layout, vec![0x20, 0]].concat());
+            let label = |k: usize| field(1, &[field(1, b"k"), field(2, format!("{k:06}").as_bytes())].concat());
+            let histograms: Vec<Vec<u8>> = (0..11).map(|k| [label(k), histogram.clone()].concat()).collect();
+            MessageBody::Bytes(with_metrics(&metric_set(&histograms, 3)))
+        }),
+        ("histograms of too many buckets", {
+            let layout = field(1, &[0x08, 18, 0x10, 0xe8, 0x02]);
+            let histogram = field(5, &[layout, vec![0x20, 0]].concat());
+            MessageBody::Bytes(with_metrics(&metric_set(&vec![histogram; room / 16], 3)))
+        }),
         ("garbage", MessageBody::Bytes(vec![0x0a; room])),
         ("a length that lies", MessageBody::Bytes([vec![0x3a, 0xff, 0xff, 0xff, 0xff, 0x07], vec![0; 50]].concat())),
         ("text of empty assignments", MessageBody::Text(text("{},", "{\"flagAssigned\":[@]}"))),

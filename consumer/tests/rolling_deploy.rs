@@ -104,7 +104,8 @@ fn record(sequence: u64) -> Record {
 }
 
 fn request() -> CommitRequest {
-    CommitRequest { records: vec![record(1).to_wire(), record(3).to_wire()], delta: Some(delta().to_wire()) }
+    let records = vec![record(1).to_wire(), record(3).to_wire()];
+    CommitRequest { records, delta: Some(delta().to_wire()), contradicting: Vec::new() }
 }
 
 fn counter(state: &Snapshot, family: &str, labels: &[(&str, &str)]) -> u64 {
@@ -133,7 +134,7 @@ fn a_commit_of_an_older_consumer_is_applied_and_accounted_for_as_unknown() {
     assert_eq!(counter(&book.state, self_metrics::RECORDS_SENT.name(), &[("resolver_id", UNKNOWN)]), 3);
     assert_eq!(book.status.missing, BTreeMap::from([(UNKNOWN.to_owned(), 1)]));
     // The same stream from a newer consumer stays in the account that it began in: no sum breaks.
-    let late = Commit { records: vec![record(2)], delta: delta() };
+    let late = Commit { records: vec![record(2)], delta: delta(), custom: Vec::new() };
     assert!(matches!(decide(&late, &rows, &mut book, NOW).unwrap(), Decision::Apply { .. }));
     assert_eq!(counter(&book.state, self_metrics::RECORDS_APPLIED.name(), &[("resolver_id", UNKNOWN)]), 3);
 }
@@ -209,7 +210,8 @@ fn envelope() -> Envelope {
         flag_logs: tributary_proto::envelope::decode_legacy(std::str::from_utf8(logs).unwrap())
             .unwrap()
             .encode_to_vec(),
-        dropped: vec![v1::Dropped { reason: v1::dropped::Reason::BufferFull.into(), assignments: 4 }],
+        metrics: Vec::new(),
+        dropped: vec![v1::Dropped { reason: v1::dropped::Reason::BufferFull.into(), assignments: 4, recordings: 0 }],
     }
 }
 
@@ -260,6 +262,48 @@ fn envelopes_of_older_and_newer_producers_are_counted() {
     let decoded = read(older.encode_to_vec());
     assert_eq!((decoded.record.sequence, decoded.dropped.len()), (3, 0));
     // A format that must not be read as an older one is refused, and the message is kept as a dead letter.
-    let format_2 = OldEnvelope { format: 2, ..older }.encode_to_vec();
-    assert_eq!(decode(&message(format_2), "default").map(drop).unwrap_err().reason(), "format");
+    let format_3 = OldEnvelope { format: 3, ..older }.encode_to_vec();
+    assert_eq!(decode(&message(format_3), "default").map(drop).unwrap_err().reason(), "format");
+}
+
+/// What the first version of a consumer did with an envelope: the formats above its own were dead letters, which come
+/// back with `make redrive` once it is replaced.
+fn is_taken_by_the_first_version(bytes: &[u8]) -> bool {
+    OldEnvelope::decode(bytes).unwrap().format == 1
+}
+
+#[test]
+fn an_older_consumer_passes_over_no_metrics_and_takes_every_message_without_them() {
+    assert!(is_taken_by_the_first_version(&envelope().encode().unwrap()));
+    let metrics = delta().to_wire().encode_to_vec();
+    let bytes = today("envelope.2.hex", &Envelope { metrics, ..envelope() }.encode().unwrap());
+    assert!(!is_taken_by_the_first_version(&bytes));
+    let recordings = v1::Dropped { reason: v1::dropped::Reason::Limit.into(), assignments: 0, recordings: 9 };
+    let dropped = Envelope { dropped: vec![recordings], ..envelope() }.encode().unwrap();
+    assert!(!is_taken_by_the_first_version(&dropped));
+
+    // Redriven to the consumer of today it counts, flag logs and metrics.
+    let decoded = decode(&message(bytes.clone()), "default").unwrap();
+    let counted = decoded.metrics.delta.get("deltas", &LabelSet::empty());
+    assert_eq!((counted, decoded.dropped.len()), (Some(&Value::Counter(7)), 1));
+    // A newer producer's set with fields that are not known is read without them …
+    let mut newer = v1::Envelope::decode(bytes.as_slice()).unwrap();
+    newer.metrics.extend([0xfa, 0x07, 0x02, 0x68, 0x69]);
+    assert_eq!(decode(&message(newer.encode_to_vec()), "default").unwrap().metrics, decoded.metrics);
+    // … and one with a value of a kind that is not known is kept as a dead letter: it would count as nothing.
+    let mut set = delta().to_wire();
+    set.families[0].series[0].value = None;
+    newer.metrics = set.encode_to_vec();
+    assert_eq!(decode(&message(newer.encode_to_vec()), "default").map(drop).unwrap_err().reason(), "metrics");
+}
+
+/// An older Ledger applies the merged delta with the custom metrics in it; what contradicts it is left out.
+#[test]
+fn an_older_ledger_reads_custom_metrics_as_part_of_the_delta() {
+    let request = CommitRequest { contradicting: vec![delta().to_wire()], ..request() };
+    let bytes = today("commit_request.3.hex", &request.encode_to_vec());
+    let read = OldCommitRequest::decode(bytes.as_slice()).unwrap();
+    assert_eq!((read.records.len(), read.delta), (2, Some(delta().to_wire())));
+    let commit = Commit::from_wire(CommitRequest::decode(bytes.as_slice()).unwrap()).unwrap();
+    assert_eq!((commit.delta, commit.custom), (Delta::new(), vec![delta(), delta()]));
 }

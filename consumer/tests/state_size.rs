@@ -63,7 +63,8 @@ impl Ledger {
         let mut telemetry = TelemetryDelta::new();
         telemetry.add_resolves(1, 3);
         telemetry.observe_latency(u32::try_from(self.commits % 100_000).unwrap());
-        let commit = Commit { records, delta: telemetry.to_delta("eu", NOW).unwrap() };
+        let delta = telemetry.to_delta("eu", NOW).unwrap();
+        let commit = Commit { records, delta, custom: Vec::new() };
         let known = commit.streams().into_iter().filter_map(|id| Some((id, self.rows.get(&id)?.clone()))).collect();
         let decision = decide(&commit, &known, &mut self.book, NOW + self.commits).unwrap();
         let Decision::Apply { rows, .. } = decision else { panic!("{decision:?}") };
@@ -75,7 +76,7 @@ impl Ledger {
         self.commits += 1;
         let delta = self_metrics::delta_of(&messages.iter().collect::<Vec<_>>(), Dimensions::default(), NOW).unwrap();
         let records = messages.iter().map(|decoded| decoded.record.to_wire()).collect();
-        let bytes = CommitRequest { records, delta: Some(delta.to_wire()) }.encode_to_vec();
+        let bytes = CommitRequest { records, delta: Some(delta.to_wire()), contradicting: Vec::new() }.encode_to_vec();
         let commit = Commit::from_wire(CommitRequest::decode(bytes.as_slice()).unwrap()).unwrap();
         decide(&commit, &BTreeMap::new(), &mut self.book, NOW).unwrap()
     }
@@ -181,6 +182,7 @@ fn message(stream: u64, resolver_id: &str, telemetry: TelemetryData) -> Decoded 
         resolver_id: resolver_id.to_owned(),
         dimensions: BTreeMap::new(),
         flag_logs: logs.encode_to_vec(),
+        metrics: Vec::new(),
         dropped: Vec::new(),
     };
     let body = MessageBody::Bytes(envelope.encode().expect("the queue takes it"));

@@ -189,7 +189,8 @@ fn envelope(sequence: u64, logs: &WriteFlagLogsRequest) -> Vec<u8> {
         resolver_id: "cf-resolver".to_owned(),
         dimensions: BTreeMap::from([("colo".to_owned(), "AMS".to_owned())]),
         flag_logs: logs.encode_to_vec(),
-        dropped: vec![Dropped { reason: dropped::Reason::BufferFull.into(), assignments: 4 }],
+        metrics: Vec::new(),
+        dropped: vec![Dropped { reason: dropped::Reason::BufferFull.into(), assignments: 4, recordings: 0 }],
     };
     envelope.encode().expect("the seed is an envelope")
 }
@@ -207,7 +208,7 @@ fn commits() -> Vec<u8> {
     let mut bytes = Vec::new();
     for (records, delta) in batches.into_iter().zip([delta.clone(), Delta::new(), delta]) {
         let records = records.iter().map(Record::to_wire).collect();
-        bytes.extend(CommitRequest { records, delta: Some(delta.to_wire()) }.encode_length_delimited_to_vec());
+        bytes.extend(CommitRequest { records, delta: Some(delta.to_wire()), contradicting: Vec::new() }.encode_length_delimited_to_vec());
     }
     bytes
 }

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 
-use crate::{flag_logs::WriteFlagLogsRequest, v1};
+#[cfg(feature = "confidence")]
+use crate::flag_logs::WriteFlagLogsRequest;
+use crate::v1;
 
 /// The most bytes that an envelope may have.
 ///
@@ -23,8 +25,12 @@ pub const MAX_ENVELOPE_BYTES: usize = 120_000;
 /// The most bytes that a queue message of any kind may have: Queues' own limit.
 pub const MAX_MESSAGE_BYTES: usize = 128_000;
 
-/// The format that this crate writes, and the highest that it reads.
+/// The format of a message that every reader takes.
 pub const FORMAT: u32 = 1;
+
+/// The format of a message with metrics, or with recordings that were dropped: a reader of [`FORMAT`] alone would pass
+/// over them in silence. The highest that this crate reads.
+pub const FORMAT_METRICS: u32 = 2;
 
 /// The most bytes of a `resolver_id`.
 pub const MAX_RESOLVER_ID_BYTES: usize = 128;
@@ -81,6 +87,8 @@ pub struct Envelope {
     pub dimensions: BTreeMap<String, String>,
     /// An encoded `WriteFlagLogsRequest`; [`Envelope::flag_logs`] decodes it.
     pub flag_logs: Vec<u8>,
+    /// An encoded `MetricSet`; [`Envelope::metrics`] decodes it. Its rules are those of the metric model.
+    pub metrics: Vec<u8>,
     /// What the stream dropped before this record.
     pub dropped: Vec<v1::Dropped>,
 }
@@ -101,8 +109,11 @@ pub enum EnvelopeError {
     #[error("not an envelope: {0}")]
     Protobuf(String),
     /// From a newer producer, or not an envelope.
-    #[error("format {0}, this reader knows {FORMAT}")]
+    #[error("format {0}, this reader knows {FORMAT} to {FORMAT_METRICS}")]
     Format(u32),
+    /// It holds what older readers would pass over, and is of their format.
+    #[error("metrics in a message of format {FORMAT}, they take {FORMAT_METRICS}")]
+    FormatOfMetrics,
     /// A stream id that is not 16 bytes.
     #[error("a stream id of {bytes} bytes instead of 16")]
     StreamId {
@@ -132,6 +143,9 @@ pub enum EnvelopeError {
     /// The flag logs inside are no `WriteFlagLogsRequest`.
     #[error("flag logs: {0}")]
     FlagLogs(String),
+    /// The metrics inside are no `MetricSet`.
+    #[error("metrics: {0}")]
+    Metrics(String),
 }
 
 impl EnvelopeError {
@@ -140,9 +154,10 @@ impl EnvelopeError {
         match self {
             Self::TooLarge { .. } => "oversize",
             Self::Protobuf(_) => "protobuf",
-            Self::Format(_) | Self::ResourceMetrics => "format",
+            Self::Format(_) | Self::FormatOfMetrics | Self::ResourceMetrics => "format",
             Self::StreamId { .. } | Self::Sequence | Self::Window { .. } | Self::ResolverId { .. } => "invalid",
             Self::FlagLogs(_) => "flag_logs",
+            Self::Metrics(_) => "metrics",
         }
     }
 }
@@ -155,7 +170,7 @@ impl Envelope {
     pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
         self.check()?;
         let message = v1::Envelope {
-            format: FORMAT,
+            format: self.format(),
             stream_id: self.stream_id.0.to_vec(),
             sequence: self.sequence,
             window_start_ms: self.window_start_ms,
@@ -164,6 +179,7 @@ impl Envelope {
             flag_logs: self.flag_logs.clone(),
             dropped: self.dropped.clone(),
             resource_metrics: Vec::new(),
+            metrics: self.metrics.clone(),
         };
         within(message.encoded_len(), MAX_ENVELOPE_BYTES)?;
         Ok(message.encode_to_vec())
@@ -172,12 +188,12 @@ impl Envelope {
     /// Decodes the bytes of a queue message.
     ///
     /// # Errors
-    /// [`EnvelopeError`], one variant per rule. `FlagLogs` is not among them: the bytes inside are decoded by
-    /// [`Envelope::flag_logs`].
+    /// [`EnvelopeError`], one variant per rule. `FlagLogs` and `Metrics` are not among them: the bytes inside are decoded
+    /// by [`Envelope::flag_logs`] and [`Envelope::metrics`].
     pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
         within(bytes.len(), MAX_MESSAGE_BYTES)?;
         let message = v1::Envelope::decode(bytes).map_err(|error| EnvelopeError::Protobuf(error.to_string()))?;
-        if message.format != FORMAT {
+        if !(FORMAT..=FORMAT_METRICS).contains(&message.format) {
             return Err(EnvelopeError::Format(message.format));
         }
         if !message.resource_metrics.is_empty() {
@@ -192,8 +208,12 @@ impl Envelope {
             resolver_id: producer.resolver_id,
             dimensions: producer.dimensions,
             flag_logs: message.flag_logs,
+            metrics: message.metrics,
             dropped: message.dropped,
         };
+        if message.format < envelope.format() {
+            return Err(EnvelopeError::FormatOfMetrics);
+        }
         envelope.check()?;
         Ok(envelope)
     }
@@ -202,9 +222,24 @@ impl Envelope {
     ///
     /// # Errors
     /// [`EnvelopeError::FlagLogs`].
+    #[cfg(feature = "confidence")]
     pub fn flag_logs(&self) -> Result<WriteFlagLogsRequest, EnvelopeError> {
         WriteFlagLogsRequest::decode(self.flag_logs.as_slice())
             .map_err(|error| EnvelopeError::FlagLogs(error.to_string()))
+    }
+
+    /// Decodes the metrics inside; a set of no families where there are none.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Metrics`].
+    pub fn metrics(&self) -> Result<v1::MetricSet, EnvelopeError> {
+        v1::MetricSet::decode(self.metrics.as_slice()).map_err(|error| EnvelopeError::Metrics(error.to_string()))
+    }
+
+    /// The lowest format whose readers pass over nothing that is in it.
+    fn format(&self) -> u32 {
+        let has_recordings = self.dropped.iter().any(|dropped| dropped.recordings > 0);
+        if self.metrics.is_empty() && !has_recordings { FORMAT } else { FORMAT_METRICS }
     }
 
     fn check(&self) -> Result<(), EnvelopeError> {
@@ -225,6 +260,7 @@ impl Envelope {
 ///
 /// # Errors
 /// [`EnvelopeError::TooLarge`] and [`EnvelopeError::FlagLogs`].
+#[cfg(feature = "confidence")]
 pub fn decode_legacy(text: &str) -> Result<WriteFlagLogsRequest, EnvelopeError> {
     within(text.len(), MAX_MESSAGE_BYTES)?;
     // Not the parser's own words: they quote what it did not expect, which is a user's data.

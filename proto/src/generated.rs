@@ -13,6 +13,7 @@
 )]
 
 /// `confidence`: Confidence's packages.
+#[cfg(feature = "confidence")]
 pub mod confidence {
     /// `confidence.flags`.
     pub mod flags {

@@ -1,7 +1,7 @@
 //! Wire types of Tributary: a small, slow crate that every other crate may depend on.
 //!
-//! - [`flag_logs`], [`events`], [`resolve_info`]: what Confidence resolvers report, with Confidence's package names and
-//!   field numbers. Facts and meaning stand in the `.proto` files.
+//! - [`flag_logs`], [`events`], [`resolve_info`] (feature `confidence`, on by default): what Confidence resolvers report,
+//!   with Confidence's package names and field numbers. Facts and meaning stand in the `.proto` files.
 //! - [`v1`]: this project's own messages (envelope, metric model, Ledger).
 //! - [`envelope`]: the codec of a queue message, the one gate between bytes from the queue and typed values.
 //! - [`dead_letter`]: the codec of a message that was given up, with all that is needed to put it back.
@@ -13,11 +13,16 @@
 pub mod dead_letter;
 pub mod envelope;
 mod generated;
+#[cfg(feature = "confidence")]
 mod open_enum;
 
+#[cfg(feature = "confidence")]
 pub use generated::confidence::flags::admin::v1 as resolve_info;
+#[cfg(feature = "confidence")]
 pub use generated::confidence::flags::resolver::v1 as flag_logs;
+#[cfg(feature = "confidence")]
 pub use generated::confidence::flags::resolver::v1::events;
 pub use generated::tributary::v1;
+#[cfg(feature = "confidence")]
 pub use pbjson_types::Timestamp;
 pub use prost::Message;

@@ -117,6 +117,7 @@ fn any_envelope() -> impl Strategy<Value = Envelope> {
             resolver_id,
             dimensions: Default::default(),
             flag_logs,
+            metrics: Vec::new(),
             dropped: vec![],
         },
     )

@@ -18,7 +18,8 @@ fn envelope() -> Envelope {
         resolver_id: "cf-resolver".into(),
         dimensions: [("colo".to_owned(), "AMS".to_owned())].into(),
         flag_logs: vec![],
-        dropped: vec![v1::Dropped { reason: v1::dropped::Reason::BufferFull.into(), assignments: 4 }],
+        metrics: Vec::new(),
+        dropped: vec![v1::Dropped { reason: v1::dropped::Reason::BufferFull.into(), assignments: 4, recordings: 0 }],
     }
 }
 
@@ -39,6 +40,46 @@ fn bytes_are_as_written_down() {
     .concat();
     let hex: String = envelope().encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, expected);
+}
+
+#[test]
+fn bytes_with_metrics_are_as_written_down() {
+    let with_metrics = Envelope { metrics: vec![0x0a, 0x00], dropped: vec![], ..envelope() };
+    let hex: String = with_metrics.encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(hex.starts_with("0802"), "format 2");
+    assert!(hex.ends_with("52020a00"), "10 metrics: 2 bytes");
+    assert_eq!(Envelope::decode(&with_metrics.encode().unwrap()), Ok(with_metrics));
+}
+
+/// An older reader refuses what it would pass over, and takes everything else.
+#[test]
+fn the_format_is_raised_by_what_an_older_reader_would_pass_over_and_by_nothing_else() {
+    let recordings = v1::Dropped { reason: v1::dropped::Reason::Invalid.into(), assignments: 0, recordings: 1 };
+    for (raised, spoiled) in [
+        (false, envelope()),
+        (true, Envelope { metrics: vec![0x0a, 0x00], ..envelope() }),
+        (true, Envelope { dropped: vec![recordings], ..envelope() }),
+    ] {
+        let bytes = spoiled.encode().unwrap();
+        let mut wire = v1::Envelope::decode(bytes.as_slice()).unwrap();
+        assert_eq!(wire.format, if raised { 2 } else { 1 });
+        wire.format = 1;
+        let lowered = Envelope::decode(&wire.encode_to_vec());
+        assert_eq!(lowered, if raised { Err(EnvelopeError::FormatOfMetrics) } else { Ok(envelope()) });
+    }
+    assert_eq!(EnvelopeError::FormatOfMetrics.reason(), "format");
+    // A format that is higher than it had to be is taken.
+    let mut wire = v1::Envelope::decode(envelope().encode().unwrap().as_slice()).unwrap();
+    wire.format = 2;
+    assert_eq!(Envelope::decode(&wire.encode_to_vec()), Ok(envelope()));
+}
+
+#[test]
+fn metrics_that_are_no_set_are_an_error_of_their_own() {
+    let spoiled = Envelope { metrics: vec![0xff; 9], ..envelope() };
+    let read = Envelope::decode(&spoiled.encode().unwrap()).unwrap();
+    assert_eq!(read.metrics().unwrap_err().reason(), "metrics");
+    assert_eq!(envelope().metrics(), Ok(v1::MetricSet::default()));
 }
 
 #[test]
@@ -74,8 +115,8 @@ fn writer_and_reader_refuse_the_same() {
 
 #[test]
 fn a_newer_format_is_refused_and_said() {
-    let wire = v1::Envelope { format: 2, ..Default::default() };
-    assert_eq!(Envelope::decode(&wire.encode_to_vec()), Err(EnvelopeError::Format(2)));
+    let wire = v1::Envelope { format: 3, ..Default::default() };
+    assert_eq!(Envelope::decode(&wire.encode_to_vec()), Err(EnvelopeError::Format(3)));
     assert_eq!(Envelope::decode(b""), Err(EnvelopeError::Format(0)), "an empty message is no envelope");
 }
 

@@ -45,6 +45,31 @@ impl DeltaFamily {
     pub fn series(&self) -> impl ExactSizeIterator<Item = (&LabelSet, &Value)> {
         self.series.iter()
     }
+
+    /// Adds the series that fit and gives back the others.
+    fn merge_fitting(&mut self, mut other: Self) -> Self {
+        if other.descriptor.kind() != self.descriptor.kind() {
+            return other;
+        }
+        let mut rest = BTreeMap::new();
+        for (labels, value) in std::mem::take(&mut other.series) {
+            match self.series.entry(labels) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                }
+                Entry::Occupied(mut entry) => match entry.get().merged(&value) {
+                    Ok(merged) => {
+                        entry.insert(merged);
+                    }
+                    Err(_) => {
+                        rest.insert(entry.key().clone(), value);
+                    }
+                },
+            }
+        }
+        self.descriptor.unify(&other.descriptor);
+        Self { series: rest, ..other }
+    }
 }
 
 /// What was added in a window, family by family: counts and histograms to add, readings to take over.
@@ -160,6 +185,38 @@ impl Delta {
         }
         *self = merged;
         Ok(())
+    }
+
+    /// Adds what of `other` fits and gives back the rest: series of a family that is known here with another kind, or whose
+    /// value does not merge with the one here.
+    #[must_use = "what does not fit is given back"]
+    pub fn merge_fitting(&mut self, other: Self) -> Self {
+        let mut rest = Self { start_time_ms: other.start_time_ms, families: BTreeMap::new() };
+        if let Some(start) = other.start_time_ms {
+            self.set_start(start);
+        }
+        for (name, family) in other.families {
+            match self.families.entry(name) {
+                Entry::Vacant(entry) => {
+                    entry.insert(family);
+                }
+                Entry::Occupied(mut entry) => {
+                    let left = entry.get_mut().merge_fitting(family);
+                    if !left.series.is_empty() {
+                        rest.families.insert(entry.key().clone(), left);
+                    }
+                }
+            }
+        }
+        rest
+    }
+
+    /// Takes the families apart: those whose name `belongs`, and the others.
+    #[must_use]
+    pub fn partition(self, belongs: impl Fn(&str) -> bool) -> (Self, Self) {
+        let (families, others) = self.families.into_iter().partition(|(name, _)| belongs(name));
+        let part = |families| Self { start_time_ms: self.start_time_ms, families };
+        (part(families), part(others))
     }
 
     /// The families in canonical order (by name). None is without series.

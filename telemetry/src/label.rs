@@ -64,6 +64,14 @@ pub(crate) const fn is_identifier(name: &str) -> bool {
     true
 }
 
+const fn has_form(name: &str) -> bool {
+    name.len() <= MAX_LABEL_NAME_BYTES && is_identifier(name)
+}
+
+const fn is_reserved(name: &str) -> bool {
+    matches!(name.as_bytes(), [b'_', b'_', ..] | b"le" | b"quantile")
+}
+
 impl LabelName {
     /// Checks `name`.
     ///
@@ -71,13 +79,19 @@ impl LabelName {
     /// [`LabelError::Name`] and [`LabelError::Reserved`].
     pub fn new(name: impl Into<Cow<'static, str>>) -> Result<Self, LabelError> {
         let name = name.into();
-        if name.len() > MAX_LABEL_NAME_BYTES || !is_identifier(&name) {
+        if !has_form(&name) {
             return Err(LabelError::Name { bytes: name.len() });
         }
-        if name.starts_with("__") || name == "le" || name == "quantile" {
+        if is_reserved(&name) {
             return Err(LabelError::Reserved { name: name.into_owned() });
         }
         Ok(Self(name))
+    }
+
+    /// Says whether [`LabelName::new`] takes `name`; for names that the program itself defines, in constants.
+    #[must_use]
+    pub const fn is_valid(name: &str) -> bool {
+        has_form(name) && !is_reserved(name)
     }
 
     /// The name.

@@ -10,7 +10,9 @@
 //! - A **wire** form is a message of `tributary-proto`; the reader of one trusts nothing. **Text** is what Prometheus
 //!   scrapes, and stands in one module.
 //! - **OTLP** (feature `otlp`) is what collectors take: the messages of the OpenTelemetry protocol, cumulative or delta.
-//! - [`confidence`] maps the reports of Confidence's resolvers into the model; nothing else here knows them.
+//! - [`confidence`] (a feature, on by default) maps the reports of Confidence's resolvers into the model; nothing else
+//!   here knows them.
+//! - [`custom`] metrics are those of any Worker: what of them a message may hold, and which names are not theirs.
 //!
 //! # Example
 //!
@@ -55,7 +57,9 @@
 
 #[cfg(feature = "test-util")]
 pub mod arbitrary;
+#[cfg(feature = "confidence")]
 pub mod confidence;
+pub mod custom;
 mod delta;
 mod family;
 mod gauge;

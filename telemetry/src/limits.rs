@@ -24,6 +24,26 @@ pub const MAX_SNAPSHOT_BYTES: usize = 1_500_000;
 /// leave room to all others. It holds 300 latency histograms, or 1,000 counters with 450 bytes of labels.
 pub const MAX_FAMILY_BYTES: usize = 512 << 10;
 
+/// The most series that custom families ([`crate::custom`]) take together, so that whatever Workers send leaves
+/// room for the series of resolvers and of the pipeline itself.
+///
+/// Those come to at most 500 accounts of 4 series, 80 sources of 20 and one family of 1,000.
+pub const MAX_CUSTOM_SERIES: usize = 4_000;
+
+/// The most of [`MAX_SNAPSHOT_BYTES`] that custom families take together. It holds [`MAX_CUSTOM_SERIES`] counters with 100
+/// bytes of labels each, or 2,000 histograms of 10 bounds; what it leaves holds the accounts and sources of above.
+pub const MAX_CUSTOM_BYTES: usize = 600_000;
+
+/// The most series in the metrics of one message ([`crate::custom`]).
+///
+/// A batch is 100 messages: as many series as these in all of them, each of its own, make a commit of less than 16 MiB
+/// and take less than half of the 128 MB of an isolate.
+pub const MAX_MESSAGE_SERIES: usize = 500;
+
+/// The most buckets in the metrics of one message ([`crate::custom`]), those up to `+Inf` included: a few bytes name a
+/// layout of 361.
+pub const MAX_MESSAGE_BUCKETS: usize = 4_096;
+
 /// The most labels of one series.
 pub const MAX_LABELS: usize = 32;
 

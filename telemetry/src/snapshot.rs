@@ -3,9 +3,11 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
-    Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, MetricKind, Value,
+    Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, MetricKind, Value, custom,
     family::clashes,
-    limits::{MAX_FAMILY_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES},
+    limits::{
+        MAX_CUSTOM_BYTES, MAX_CUSTOM_SERIES, MAX_FAMILY_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES,
+    },
     reserve::{SNAPSHOT_BYTES, family_bytes, series_bytes},
 };
 
@@ -77,6 +79,8 @@ pub struct Applied {
     /// Series that contradict what is there: a family with another kind or with a clashing name, a histogram with
     /// other bounds or another kind of sum.
     pub series_conflicting: u64,
+    /// Series whose total would pass its range; only custom ones are left out alone ([`Snapshot::apply_custom`]).
+    pub series_overflowing: u64,
 }
 
 impl Applied {
@@ -86,6 +90,7 @@ impl Applied {
             series_added: self.series_added.saturating_add(other.series_added),
             series_refused: self.series_refused.saturating_add(other.series_refused),
             series_conflicting: self.series_conflicting.saturating_add(other.series_conflicting),
+            series_overflowing: self.series_overflowing.saturating_add(other.series_overflowing),
         }
     }
 }
@@ -225,6 +230,28 @@ impl Snapshot {
         Ok(applied)
     }
 
+    /// Adds a delta of [`custom`] metrics to the state at `now_ms`, as [`Snapshot::apply`] does, with two differences: it
+    /// cannot fail, since a series whose total would pass its range is left out and counted; and all custom families
+    /// together stay within [`MAX_CUSTOM_SERIES`] and [`MAX_CUSTOM_BYTES`].
+    pub fn apply_custom(&mut self, delta: &Delta, now_ms: u64) -> Applied {
+        let latest_start_ms = now_ms.max(self.start_time_ms);
+        let start_time_ms = delta.start_time_ms().unwrap_or(0).clamp(self.start_time_ms, latest_start_ms);
+        let mut plan = Plan::of_custom(self);
+        let mut applied = Applied::default();
+        for family in delta.families() {
+            for (labels, value) in family.series() {
+                if plan.add(family.descriptor(), labels, value, start_time_ms, &mut applied).is_err() {
+                    applied.series_overflowing = applied.series_overflowing.saturating_add(1);
+                }
+            }
+        }
+        let additions = plan.additions;
+        self.install(additions);
+        self.version = self.version.saturating_add(1);
+        self.last_applied_ms = self.last_applied_ms.max(now_ms);
+        applied
+    }
+
     /// Installs what a [`Plan`] found good. Cannot fail.
     fn install(&mut self, additions: Vec<Addition<'_>>) {
         for Addition { descriptor, labels, series } in additions {
@@ -252,6 +279,8 @@ struct Plan<'s, 'a> {
     new_series: BTreeMap<&'a str, Room>,
     /// All that there is, with what the plan adds.
     total: Room,
+    /// All of custom families, likewise, where the plan is one of these.
+    custom: Option<Room>,
 }
 
 /// What series take of the bounds.
@@ -275,7 +304,14 @@ impl<'s, 'a> Plan<'s, 'a> {
     fn new(state: &'s Snapshot) -> Self {
         let (additions, new_families, new_series) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let total = Room { series: state.series_count(), bytes: state.reserved_bytes() };
-        Self { state, additions, new_families, new_series, total }
+        Self { state, additions, new_families, new_series, total, custom: None }
+    }
+
+    fn of_custom(state: &'s Snapshot) -> Self {
+        let of_custom = state.families.values().filter(|family| !custom::is_reserved(family.descriptor.name()));
+        let custom =
+            of_custom.fold(Room::default(), |room, family| room.and(family.series.len(), family.reserved_bytes));
+        Self { custom: Some(custom), ..Self::new(state) }
     }
 
     /// Takes room for a new series, where there is any.
@@ -290,10 +326,13 @@ impl<'s, 'a> Plan<'s, 'a> {
         let planned = planned.and(1, bytes);
         let in_family = family.map_or(planned, |family| planned.and(family.series.len(), family.reserved_bytes));
         let total = self.total.and(1, bytes);
+        let custom = self.custom.map(|custom| custom.and(1, bytes));
         let has_room = in_family.is_within(MAX_SERIES_PER_FAMILY, MAX_FAMILY_BYTES)
+            && custom.is_none_or(|custom| custom.is_within(MAX_CUSTOM_SERIES, MAX_CUSTOM_BYTES))
             && total.is_within(MAX_SERIES, MAX_SNAPSHOT_BYTES);
         if has_room {
             self.total = total;
+            self.custom = custom;
             self.new_series.insert(name, planned);
             if family.is_none() {
                 self.new_families.insert(name, descriptor.kind());

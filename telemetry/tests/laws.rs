@@ -11,7 +11,11 @@ use tributary_telemetry::{
     HistogramError, LabelSet, MergeError, MetricKind, Number, Snapshot, Value, Zero,
     arbitrary::{COUNTER, DECIMAL, GAUGE, bounds, delta, gauge, histogram, telemetry_delta},
     confidence::{TelemetryDelta, declare_resolver},
-    limits::{MAX_FAMILY_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES, MAX_UNKNOWN_REASONS},
+    custom,
+    limits::{
+        MAX_CUSTOM_BYTES, MAX_CUSTOM_SERIES, MAX_FAMILY_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES,
+        MAX_UNKNOWN_REASONS,
+    },
 };
 
 fn merged(parts: &[&Delta]) -> Delta {
@@ -42,7 +46,125 @@ fn read_back(reports: &[TelemetryData], time_ms: u64) -> TelemetryDelta {
     all
 }
 
+/// What a delta holds, value by value.
+fn values(deltas: &[&Delta]) -> Vec<(String, LabelSet, Value)> {
+    let mut values: Vec<_> = deltas
+        .iter()
+        .flat_map(|delta| delta.families())
+        .flat_map(|family| {
+            let name = family.descriptor().name().to_owned();
+            family.series().map(move |(labels, value)| (name.clone(), labels.clone(), value.clone()))
+        })
+        .collect();
+    values.sort_by(|left, right| (&left.0, &left.1).cmp(&(&right.0, &right.1)));
+    values
+}
+
+/// The same families, but of another kind, so that everything contradicts.
+fn as_gauges(delta: &Delta) -> Delta {
+    let mut gauges = Delta::new();
+    for family in delta.families() {
+        let descriptor =
+            FamilyDescriptor::new(family.descriptor().name().to_owned(), "", "", MetricKind::Gauge).unwrap();
+        for (labels, _) in family.series() {
+            gauges.set_gauge(&descriptor, labels.clone(), Gauge::unsigned(1, 1)).unwrap();
+        }
+    }
+    gauges
+}
+
+#[test]
+fn a_custom_total_that_overflows_is_left_out_alone_and_never_moves_again() {
+    let mut state = Snapshot::new(0);
+    let counted = |name: &'static str, count| {
+        let mut delta = Delta::new();
+        let family = FamilyDescriptor::new(name, "", "", MetricKind::Counter).unwrap();
+        delta.add_counter(&family, LabelSet::empty(), count).unwrap();
+        delta
+    };
+    let mut delta = counted("a", u64::MAX);
+    delta.merge(&counted("b", 1)).unwrap();
+    assert_eq!(state.apply_custom(&delta, 1).series_added, 2);
+    let mut more = counted("a", 1);
+    more.merge(&counted("b", 1)).unwrap();
+    let applied = state.apply_custom(&more, 2);
+    assert_eq!((applied.series_overflowing, applied.series_added), (1, 0));
+    let total = |name| state.get(name, &LabelSet::empty()).map(|series| series.value().clone());
+    assert_eq!((total("a"), total("b")), (Some(Value::Counter(u64::MAX)), Some(Value::Counter(2))));
+}
+
+#[test]
+fn custom_families_leave_room_for_those_of_the_pipeline() {
+    let mut state = Snapshot::new(0);
+    let mut refused = 0;
+    for family in 0..20 {
+        let descriptor =
+            FamilyDescriptor::new(format!("hostile_{family}"), "h".repeat(1_000), "", MetricKind::Counter).unwrap();
+        let mut delta = Delta::new();
+        for series in 0..900 {
+            let labels = LabelSet::from_pairs([("label", format!("{series:090}"))]).unwrap();
+            delta.add_counter(&descriptor, labels, 1).unwrap();
+        }
+        let applied = state.apply_custom(&delta, 1);
+        refused += applied.series_refused;
+        assert_eq!(applied.series_added + applied.series_refused, 900);
+    }
+    assert!(refused > 10_000, "{refused}: nothing here is hostile");
+    assert!(state.series_count() <= MAX_CUSTOM_SERIES);
+    assert!(state.reserved_bytes() <= MAX_CUSTOM_BYTES + 200, "{}", state.reserved_bytes());
+    // Those that exist go on, and ours have their room.
+    let mut again = Delta::new();
+    let descriptor = FamilyDescriptor::new("hostile_0", "", "", MetricKind::Counter).unwrap();
+    again.add_counter(&descriptor, LabelSet::from_pairs([("label", format!("{:090}", 0))]).unwrap(), 1).unwrap();
+    assert_eq!(state.apply_custom(&again, 2).series_refused, 0);
+    let mut ours = Delta::new();
+    let descriptor = FamilyDescriptor::new("tributary_x", "", "", MetricKind::Counter).unwrap();
+    for series in 0..1_000 {
+        let labels = LabelSet::from_pairs([("label", format!("{series:090}"))]).unwrap();
+        ours.add_counter(&descriptor, labels, 1).unwrap();
+    }
+    assert_eq!(state.apply(&ours, 3).unwrap().series_refused, 0);
+}
+
 proptest! {
+    /// However small the sets, what is read of them together is what was written, and each is one that a reader takes.
+    #[test]
+    fn a_delta_comes_out_of_messages_as_it_went_in(delta in delta(), most_bytes in 1_usize..400) {
+        let mut read = Delta::new();
+        for set in custom::write(&delta, 2_000, most_bytes) {
+            let is_alone = set.families.iter().map(|family| family.series.len()).sum::<usize>() == 1;
+            prop_assert!(is_alone || set.encoded_len() <= most_bytes);
+            let part = custom::read(set, 1_000, 2_000).unwrap();
+            prop_assert_eq!(part.reserved_series, 0);
+            read.merge(&part.delta).unwrap();
+        }
+        // A window, where the delta said another one or none.
+        prop_assert_eq!(values(&[&read]), values(&[&delta]));
+        prop_assert!(read.is_empty() || read.start_time_ms() == Some(1_000));
+    }
+
+    #[test]
+    fn what_fits_is_merged_and_what_does_not_is_given_back_whole(a in delta(), b in delta()) {
+        let mut merged = a.clone();
+        let rest = merged.merge_fitting(b.clone());
+        if rest.is_empty() {
+            let mut expected = a.clone();
+            expected.merge(&b).unwrap();
+            prop_assert_eq!(&merged, &expected);
+        }
+        // What contradicts in kind comes back as it was, and leaves the rest alone.
+        let contradicting = as_gauges(&a);
+        let mut kept = a.clone();
+        let back = kept.merge_fitting(contradicting.clone());
+        let model = a.clone();
+        let is_counted = |name: &str| model.families().any(|family| {
+            family.descriptor().name() == name && family.descriptor().kind() != MetricKind::Gauge
+        });
+        prop_assert_eq!(values(&[&back]), values(&[&contradicting.partition(is_counted).0]));
+        let (counted, _) = kept.partition(is_counted);
+        prop_assert_eq!(values(&[&counted]), values(&[&a.partition(is_counted).0]));
+    }
+
     #[test]
     fn merging_deltas_commutes_associates_and_has_an_identity(a in delta(), b in delta(), c in delta()) {
         prop_assert_eq!(merged(&[&a, &b]), merged(&[&b, &a]));
@@ -257,7 +379,7 @@ fn conflicts_are_refused_and_counted_and_the_rest_is_applied() {
     delta.add_histogram(&DECIMAL, no_labels(), &other_bounds).unwrap();
     delta.set_gauge(&GAUGE, no_labels(), Gauge::unsigned(1, 1)).unwrap();
     let applied = state.apply(&delta, 3).unwrap();
-    assert_eq!(applied, Applied { series_added: 1, series_refused: 0, series_conflicting: 3 });
+    assert_eq!(applied, Applied { series_added: 1, series_conflicting: 3, ..Applied::default() });
     assert_eq!(state.get("requests", &no_labels()).unwrap().value(), &Value::Counter(5));
     assert!(state.get("latency_microseconds_count", &no_labels()).is_none());
     assert!(state.get("memory_bytes", &no_labels()).is_some());

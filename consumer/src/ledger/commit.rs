@@ -11,7 +11,7 @@ use tributary_proto::{
     envelope::StreamId,
     v1::{self, CommitRequest, commit_response::Verdict},
 };
-use tributary_telemetry::{ApplyError, Delta};
+use tributary_telemetry::{Applied, ApplyError, Delta, custom::is_reserved};
 
 use super::{
     account::{self, Entries},
@@ -21,6 +21,7 @@ use super::{
     stream::{SequenceError, StreamProgress},
 };
 use crate::{
+    custom::Refusal,
     limits::{MAX_CLOCK_LEAD, MAX_RECORDS_PER_COMMIT, MAX_SEQUENCE},
     self_metrics,
 };
@@ -114,8 +115,10 @@ impl Record {
 pub struct Commit {
     /// The records that the delta was merged from; each pair of stream and sequence once.
     pub records: Vec<Record>,
-    /// Their merged delta.
+    /// Their merged delta, without custom metrics.
     pub delta: Delta,
+    /// Their custom metrics: merged, and those that contradict what stands before them.
+    pub custom: Vec<Delta>,
 }
 
 /// Why a commit cannot be considered at all. Nothing changed.
@@ -172,9 +175,21 @@ impl Commit {
             let v1::commit_request::Record { sequence, window_end_ms, resolver_id, .. } = record;
             records.push(Record { stream_id, sequence, window_end_ms, kind, resolver_id });
         }
-        let delta = Delta::from_wire(request.delta.unwrap_or_default())
-            .map_err(|error| CommitError::Delta(error.to_string()))?;
-        Ok(Self { records, delta })
+        if request.contradicting.len() > records.len() {
+            return Err(CommitError::Delta(format!("{} sets for {count} records", request.contradicting.len())));
+        }
+        let read = |set| Delta::from_wire(set).map_err(|error| CommitError::Delta(error.to_string()));
+        let (delta, merged) = read(request.delta.unwrap_or_default())?.partition(is_reserved);
+        let mut custom = vec![merged];
+        for set in request.contradicting {
+            let (reserved, contradicting) = read(set)?.partition(is_reserved);
+            if !reserved.is_empty() {
+                return Err(CommitError::Delta("a reserved name among custom metrics".into()));
+            }
+            custom.push(contradicting);
+        }
+        custom.retain(|delta| !delta.is_empty());
+        Ok(Self { records, delta, custom })
     }
 
     /// The streams that the commit touches, each once: the rows to load.
@@ -198,7 +213,7 @@ pub enum Decision {
         /// Missing records that the bound on gaps gave up. Counted already.
         given_up: u64,
         /// New series that were refused: past the bound on series, or of another kind than their family. Counted
-        /// already.
+        /// already, as are those of custom metrics, which are not in it.
         series_refused: u64,
     },
 }
@@ -256,6 +271,18 @@ pub fn decide(
     if series_refused > 0 {
         book.note(now_ms, |delta| self_metrics::series_refused(delta, series_refused))?;
     }
+    let custom = commit
+        .custom
+        .iter()
+        .fold(Applied::default(), |applied, delta| applied.and(book.state.apply_custom(delta, now_ms)));
+    let refusals = [
+        (Refusal::Conflict, custom.series_conflicting),
+        (Refusal::Bound, custom.series_refused),
+        (Refusal::Overflow, custom.series_overflowing),
+    ];
+    book.note(now_ms, |delta| {
+        refusals.into_iter().try_for_each(|(refusal, series)| self_metrics::custom_refused(delta, refusal, series))
+    })?;
     if series_folded > 0 {
         book.note(now_ms, |delta| self_metrics::series_folded(delta, series_folded))?;
     }

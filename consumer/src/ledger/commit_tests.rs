@@ -15,7 +15,7 @@ use crate::{
     limits::{MAX_ACCOUNTS, MAX_GAPS_PER_STREAM},
 };
 
-const FAMILY: FamilyDescriptor = FamilyDescriptor::from_static("deltas", "Deltas.", "", MetricKind::Counter);
+const FAMILY: FamilyDescriptor = FamilyDescriptor::from_static("tributary_deltas", "Deltas.", "", MetricKind::Counter);
 const NOW: u64 = 1_800_000_000_000;
 
 /// A Ledger in memory: the rows and the book that the Durable Object would store.
@@ -125,11 +125,11 @@ fn delta(amount: u64) -> Delta {
 }
 
 fn commit(records: &[Record], amount: u64) -> Commit {
-    Commit { records: records.to_vec(), delta: delta(amount) }
+    Commit { records: records.to_vec(), delta: delta(amount), custom: Vec::new() }
 }
 
 fn total(memory: &Memory) -> u64 {
-    match memory.state.get("deltas", &LabelSet::empty()).map(|series| series.value().clone()) {
+    match memory.state.get("tributary_deltas", &LabelSet::empty()).map(|series| series.value().clone()) {
         Some(Value::Counter(total)) => total,
         None => 0,
         Some(other) => panic!("{other:?}"),
@@ -282,7 +282,8 @@ fn records_of_one_commit_that_push_each_other_over_the_bound_on_gaps_are_never_c
 
 #[test]
 fn a_request_that_no_consumer_sends_is_refused_before_anything_is_looked_up() {
-    let wire = |records: Vec<v1::commit_request::Record>| CommitRequest { records, delta: None };
+    let wire =
+        |records: Vec<v1::commit_request::Record>| CommitRequest { records, delta: None, contradicting: Vec::new() };
     let good = record(1, 1).to_wire();
     let refused = |records| Commit::from_wire(wire(records)).map(|_| ()).unwrap_err();
     assert_eq!(refused(vec![]), CommitError::Records(0));
@@ -304,9 +305,10 @@ fn a_commit_reads_back_from_the_wire_as_it_was() {
     let request = CommitRequest {
         records: sent.records.iter().map(|record| record.to_wire()).collect(),
         delta: Some(sent.delta.to_wire()),
+        contradicting: Vec::new(),
     };
     let read = Commit::from_wire(request).unwrap();
-    assert_eq!((read.records, read.delta), (sent.records, sent.delta));
+    assert_eq!((read.records, read.delta, read.custom), (sent.records, sent.delta, sent.custom));
 }
 
 proptest! {

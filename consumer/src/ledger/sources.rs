@@ -11,7 +11,9 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use tributary_telemetry::{Delta, DeltaError, LabelError, LabelSet, Snapshot, confidence::catalog};
+use tributary_telemetry::{
+    Delta, DeltaError, LabelError, LabelSet, Snapshot, confidence::catalog, custom::is_reserved,
+};
 
 use crate::{
     dimensions::{Dimension, OTHER},
@@ -79,7 +81,9 @@ fn is_bound(family: &str, labels: &LabelSet) -> bool {
     // Accounts have a bound of their own (`ledger::account`), and the labels of provider initialisations are the
     // sender's.
     let exempt = [&catalog::PROVIDER_INIT, &RECORDS_SENT, &RECORDS_APPLIED, &RECORDS_MISSING, &LOST_RECORDS];
-    labels.get(catalog::RESOLVER_ID).is_some() && exempt.iter().all(|descriptor| descriptor.name() != family)
+    // A custom metric may have a label of this name, and is no source by that.
+    let is_ours = is_reserved(family);
+    is_ours && labels.get(catalog::RESOLVER_ID).is_some() && exempt.iter().all(|descriptor| descriptor.name() != family)
 }
 
 fn is_dimension(name: &str) -> bool {

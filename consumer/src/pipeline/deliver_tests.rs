@@ -65,6 +65,7 @@ fn unit(n: usize, resolves: u32, version: &str) -> Decoded {
         resolver_id: "eu".into(),
         dimensions: Default::default(),
         flag_logs: tributary_proto::Message::encode_to_vec(&logs),
+        metrics: Vec::new(),
         dropped: vec![],
     };
     let body = MessageBody::Bytes(envelope.encode().unwrap());

@@ -19,6 +19,7 @@ fn message_with(sequence: u64, latency: ResolveLatency, dropped: &[(dropped::Rea
     let entry = |(reason, assignments): &(dropped::Reason, u64)| Dropped {
         reason: (*reason).into(),
         assignments: *assignments,
+        recordings: 0,
     };
     envelope.dropped = dropped.iter().map(entry).collect();
     message.body = MessageBody::Bytes(envelope.encode().unwrap());

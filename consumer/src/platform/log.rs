@@ -28,6 +28,13 @@ pub(crate) fn batch_event(event: &Event) {
         Event::TelemetryRefused { message_id, reason } => {
             warn("refused_telemetry", &json!({"message_id": message_id, "why": reason}));
         }
+        Event::NamesReserved { message_id, resolver_id, families, first } => warn(
+            "reserved_names",
+            &json!({
+                "message_id": message_id, "producer": resolver_id, "families": families, "first": first,
+                "what_to_do": "name these metrics otherwise; they are left out",
+            }),
+        ),
         Event::LedgerFailed(failure) => error("ledger_failed", &json!({"why": failure.to_string()})),
         Event::BackendFailed { outcome } => error("backend_failed", &json!({"outcome": format!("{outcome:?}")})),
         Event::BackendMisconfigured { destination, status } => error(

@@ -4,11 +4,12 @@ use tributary_proto::v1::commit_response::Verdict;
 use tributary_telemetry::{Delta, LabelSet, confidence::catalog};
 
 use super::{
-    BACKEND_REQUESTS, BATCH_MESSAGES, FORGOTTEN_STREAMS, KV_WRITES, MALFORMED, MESSAGES, NotRecorded, SERIES_FOLDED,
-    SERIES_REFUSED, add, add_observations,
+    BACKEND_REQUESTS, BATCH_MESSAGES, CUSTOM_REFUSED, FORGOTTEN_STREAMS, KV_WRITES, MALFORMED, MESSAGES, NotRecorded,
+    SERIES_FOLDED, SERIES_REFUSED, add, add_observations,
 };
 use crate::{
     backend::delivery::{DeliveryOutcome, Destination},
+    custom::Refusal,
     ledger::commit::StreamKind,
 };
 
@@ -79,6 +80,17 @@ pub fn kv_write(delta: &mut Delta, key: &str, written: bool) -> Result<(), NotRe
 /// [`NotRecorded`]
 pub fn series_refused(delta: &mut Delta, series: u64) -> Result<(), NotRecorded> {
     add(delta, &SERIES_REFUSED, &[], series)
+}
+
+/// Series of custom metrics were left out.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn custom_refused(delta: &mut Delta, refusal: Refusal, series: u64) -> Result<(), NotRecorded> {
+    if series == 0 {
+        return Ok(());
+    }
+    add(delta, &CUSTOM_REFUSED, &[("reason", refusal.as_str())], series)
 }
 
 /// Series were put under `other`.

@@ -23,6 +23,16 @@ pub const REBUCKETED: FamilyDescriptor =
 /// Assignments that producers gave up.
 pub const DROPPED: FamilyDescriptor =
     counter("tributary_dropped_assignments", "Assignments that producers dropped before sending, by reason.");
+/// Recordings into custom metrics that their senders gave up.
+pub const DROPPED_RECORDINGS: FamilyDescriptor = counter(
+    "tributary_dropped_recordings",
+    "Recordings into custom metrics that their Worker dropped, by reason: a value or label that no series can have, or too many families.",
+);
+/// Series of custom metrics that were left out.
+pub const CUSTOM_REFUSED: FamilyDescriptor = counter(
+    "tributary_refused_custom_series",
+    "Series of custom metrics that were left out of the state, by reason; the rest of their message was applied.",
+);
 /// Deliveries to the backend.
 pub const BACKEND_REQUESTS: FamilyDescriptor =
     counter("tributary_backend_requests", "Deliveries of merged flag logs to the Confidence backend.");
@@ -96,12 +106,14 @@ pub const LAST_APPLIED: FamilyDescriptor = FamilyDescriptor::from_static(
 /// [`dead_letters::metrics::ALL`](crate::dead_letters::metrics::ALL), those of the endpoint in
 /// [`scrape::metrics::ALL`](crate::scrape::metrics::ALL), those of the state in
 /// [`state_refresh::metrics::ALL`](crate::state_refresh::metrics::ALL).
-pub static ALL: [&FamilyDescriptor; 19] = [
+pub static ALL: [&FamilyDescriptor; 21] = [
     &MESSAGES,
     &MALFORMED,
     &TELEMETRY_REFUSED,
     &REBUCKETED,
     &DROPPED,
+    &DROPPED_RECORDINGS,
+    &CUSTOM_REFUSED,
     &BACKEND_REQUESTS,
     &RECORDS_SENT,
     &RECORDS_APPLIED,

@@ -8,12 +8,14 @@ use tributary_telemetry::{
 };
 
 use super::{
-    BACKEND_REQUESTS, FORGOTTEN_STREAMS, KV_WRITES, LAST_APPLIED, LOST_RECORDS, MESSAGES, NotRecorded, RECORDS_MISSING,
-    SERIES, SERIES_FOLDED, SERIES_REFUSED, STREAMS, accounts, declare_account, declare_accounts, labels, set,
+    BACKEND_REQUESTS, CUSTOM_REFUSED, FORGOTTEN_STREAMS, KV_WRITES, LAST_APPLIED, LOST_RECORDS, MESSAGES, NotRecorded,
+    RECORDS_MISSING, SERIES, SERIES_FOLDED, SERIES_REFUSED, STREAMS, accounts, declare_account, declare_accounts,
+    labels, set,
 };
 use crate::{
     backend::delivery::Destination,
     config::{OPENMETRICS_KEY, SNAPSHOT_KEY},
+    custom::Refusal,
     dead_letters,
     ledger::{book::ForgetReason, commit::StreamKind},
     scrape, state_refresh,
@@ -91,6 +93,9 @@ pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(
     zero(&LOST_RECORDS, &[])?;
     zero(&SERIES_REFUSED, &[])?;
     zero(&SERIES_FOLDED, &[])?;
+    for refusal in Refusal::ALL {
+        zero(&CUSTOM_REFUSED, &[("reason", refusal.as_str())])?;
+    }
     for kind in StreamKind::ALL {
         for reason in ForgetReason::ALL {
             zero(&FORGOTTEN_STREAMS, &[("kind", kind.as_str()), ("reason", reason.as_str())])?;

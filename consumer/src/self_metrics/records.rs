@@ -9,10 +9,11 @@ use tributary_telemetry::{
 };
 
 use super::{
-    DELTA_AGE, DROPPED, LAST_APPLIED, MESSAGES, NotRecorded, REBUCKETED, TELEMETRY_REFUSED, add, add_observations,
-    labels, set,
+    DELTA_AGE, DROPPED, DROPPED_RECORDINGS, LAST_APPLIED, MESSAGES, NotRecorded, REBUCKETED, TELEMETRY_REFUSED, add,
+    add_observations, custom_refused, labels, set,
 };
 use crate::{
+    custom::Refusal,
     dimensions::Dimensions,
     message::{Decoded, Telemetry},
 };
@@ -43,8 +44,10 @@ pub fn delta_of(records: &[&Decoded], dimensions: Dimensions, now_ms: u64) -> Re
 fn delta_of_source(source: Source<'_>, records: &[&Decoded], now_ms: u64) -> Result<Delta, NotRecorded> {
     let mut telemetry = TelemetryDelta::default();
     let (mut rebucketed, mut refused) = (0u64, 0u64);
-    let mut dropped: BTreeMap<&str, u64> = BTreeMap::new();
+    let (mut dropped, mut dropped_recordings) = (BTreeMap::<&str, u64>::new(), BTreeMap::<&str, u64>::new());
+    let mut reserved = 0u64;
     for record in records {
+        reserved = reserved.saturating_add(record.metrics.reserved_series);
         match &record.telemetry {
             Telemetry::Read { delta, rebucketed: observations, .. } => {
                 telemetry.merge(delta).map_err(NotRecorded::new)?;
@@ -54,8 +57,12 @@ fn delta_of_source(source: Source<'_>, records: &[&Decoded], now_ms: u64) -> Res
             Telemetry::Absent => {}
         }
         for entry in &record.dropped {
-            let total = dropped.entry(drop_reason(entry)).or_default();
-            *total = total.saturating_add(entry.assignments);
+            for (totals, count) in [(&mut dropped, entry.assignments), (&mut dropped_recordings, entry.recordings)] {
+                if count > 0 {
+                    let total = totals.entry(drop_reason(entry)).or_default();
+                    *total = total.saturating_add(count);
+                }
+            }
         }
     }
     let window_start_ms = records.iter().map(|record| record.window_start_ms).min().unwrap_or(now_ms);
@@ -70,9 +77,12 @@ fn delta_of_source(source: Source<'_>, records: &[&Decoded], now_ms: u64) -> Res
     if refused > 0 {
         add(&mut delta, &TELEMETRY_REFUSED, &producer, refused)?;
     }
-    for (reason, assignments) in dropped {
-        add(&mut delta, &DROPPED, &[("reason", reason), ("resolver_id", resolver_id)], assignments)?;
+    for (family, totals) in [(&DROPPED, dropped), (&DROPPED_RECORDINGS, dropped_recordings)] {
+        for (reason, count) in totals {
+            add(&mut delta, family, &[("reason", reason), ("resolver_id", resolver_id)], count)?;
+        }
     }
+    custom_refused(&mut delta, Refusal::ReservedName, reserved)?;
     let ages = records.iter().map(|record| seconds(now_ms.saturating_sub(record.record.window_end_ms)));
     add_observations(&mut delta, &DELTA_AGE, labels(&producer)?, AGE_BOUNDS, ages)?;
     Ok(delta)
@@ -83,6 +93,8 @@ fn drop_reason(entry: &v1::Dropped) -> &'static str {
         dropped::Reason::Unspecified => "unspecified",
         dropped::Reason::BufferFull => "buffer_full",
         dropped::Reason::Oversize => "oversize",
+        dropped::Reason::Invalid => "invalid",
+        dropped::Reason::Limit => "limit",
     }
 }
 

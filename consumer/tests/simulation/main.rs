@@ -70,6 +70,11 @@ fn shown(state: &Snapshot) -> BTreeMap<&str, Totals> {
                     let buckets = histogram.bucket_counts().iter().copied().enumerate();
                     totals.latency_buckets = buckets.filter(|(_, count)| *count > 0).collect();
                 }
+                ("shop_orders", Value::Counter(count)) => all.entry(resolver_id).or_default().orders = *count,
+                ("shop_basket_items", Value::Histogram(histogram)) => {
+                    let buckets = histogram.bucket_counts().iter().copied().enumerate();
+                    all.entry(resolver_id).or_default().baskets = buckets.filter(|(_, count)| *count > 0).collect();
+                }
                 ("tributary_records_applied", Value::Counter(count)) if *count > 0 => {
                     all.entry(resolver_id).or_default().records = *count;
                 }

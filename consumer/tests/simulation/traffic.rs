@@ -13,6 +13,8 @@ use tributary_proto::{
     },
 };
 
+use tributary_telemetry::{Bounds, Delta, ExplicitBounds, FamilyDescriptor, Histogram, LabelSet, MetricKind, Number};
+
 use crate::chance::Chance;
 
 /// Natural logarithm of the ratio between two bounds: 18 per decade.
@@ -21,6 +23,12 @@ pub(crate) const PRODUCERS: [&str; 4] = ["eu", "us", "asia", "edge-\"quoted\\"];
 /// What messages without a stream are labelled with.
 pub(crate) const LEGACY_PRODUCER: &str = "cf-resolver";
 const REASONS: [ResolveReason; 3] = [ResolveReason::Match, ResolveReason::NoSegmentMatch, ResolveReason::FlagArchived];
+
+/// Custom metrics.
+static ORDERS: FamilyDescriptor = FamilyDescriptor::from_static("shop_orders", "Orders.", "", MetricKind::Counter);
+static BASKETS: FamilyDescriptor =
+    FamilyDescriptor::from_static("shop_basket_items", "Items per order.", "", MetricKind::Histogram);
+const BASKET_BOUNDS: [f64; 3] = [1.0, 2.5, 10.0];
 
 /// One record, as its producer knows it.
 #[derive(Clone, Copy)]
@@ -53,6 +61,23 @@ impl Sent {
             latencies: 1 + small(chance, 9),
             latency_sum: small(chance, 1 << 30),
         }
+    }
+
+    /// What the Worker counts of its own, beside the flags. Its label has a name that others use, too.
+    fn custom(&self) -> Delta {
+        let labels = LabelSet::from_pairs([("resolver_id", self.resolver_id())]).unwrap();
+        let bounds = Bounds::Explicit(ExplicitBounds::new(&BASKET_BOUNDS).unwrap());
+        let mut counts = vec![0; BASKET_BOUNDS.len() + 1];
+        counts[self.basket()] = u64::from(self.latencies);
+        let histogram = Histogram::from_parts(bounds, counts, Number::Float(f64::from(self.latency_sum))).unwrap();
+        let mut delta = Delta::new();
+        delta.add_counter(&ORDERS, labels.clone(), u64::from(self.resolves)).unwrap();
+        delta.add_histogram(&BASKETS, labels, &histogram).unwrap();
+        delta
+    }
+
+    fn basket(&self) -> usize {
+        usize::from(self.bucket) % (BASKET_BOUNDS.len() + 1)
     }
 
     fn logs(&self, resolve_id: String) -> WriteFlagLogsRequest {
@@ -98,6 +123,7 @@ impl Traffic {
         *sequence += 1;
         let sent = Sent::draw(*stream_id, *sequence, *producer, chance);
         self.sent.push(sent);
+        let metrics = sent.custom().to_wire().encode_to_vec();
         let envelope = Envelope {
             stream_id: StreamId(sent.stream_id),
             sequence: sent.sequence,
@@ -106,6 +132,7 @@ impl Traffic {
             resolver_id: sent.resolver_id().to_owned(),
             dimensions: BTreeMap::new(),
             flag_logs: sent.logs(index.to_string()).encode_to_vec(),
+            metrics,
             dropped: vec![],
         };
         MessageBody::Bytes(envelope.encode().unwrap())
@@ -127,6 +154,8 @@ pub(crate) struct Totals {
     pub(crate) resolves: BTreeMap<&'static str, u64>,
     pub(crate) latency_sum: u64,
     pub(crate) latency_buckets: BTreeMap<usize, u64>,
+    pub(crate) orders: u64,
+    pub(crate) baskets: BTreeMap<usize, u64>,
 }
 
 /// Totals by producer of what `counts` says of each record how often it counts.
@@ -138,6 +167,10 @@ pub(crate) fn totals<'a>(sent: impl Iterator<Item = (&'a Sent, u64)>) -> BTreeMa
         *totals.resolves.entry(REASONS[sent.reason].as_str_name()).or_default() += times * u64::from(sent.resolves);
         totals.latency_sum += times * u64::from(sent.latency_sum);
         *totals.latency_buckets.entry(usize::from(sent.bucket)).or_default() += times * u64::from(sent.latencies);
+        if sent.producer < PRODUCERS.len() {
+            totals.orders += times * u64::from(sent.resolves);
+            *totals.baskets.entry(sent.basket()).or_default() += times * u64::from(sent.latencies);
+        }
     }
     all
 }

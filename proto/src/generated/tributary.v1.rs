@@ -181,7 +181,9 @@ pub struct DeleteDeadLettersResponse {
 /// One delta record of one stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Envelope {
-    /// Format of this message. 1 today; a reader refuses what is above the highest that it knows, and 0.
+    /// Format of this message: 2 where it has `metrics`, or `recordings` in `dropped`, which a reader of format 1 would pass
+    /// over in silence; 1 else, so that older readers take what they can. A reader refuses what is above the highest that
+    /// it knows, 0, and a 1 that takes a 2.
     #[prost(uint32, tag = "1")]
     pub format: u32,
     /// 16 random bytes, drawn once per isolate.
@@ -209,11 +211,20 @@ pub struct Envelope {
     /// today's consumer refuses a message that has it, so that nothing of it is lost unseen.
     #[prost(bytes = "vec", tag = "9")]
     pub resource_metrics: ::prost::alloc::vec::Vec<u8>,
+    /// An encoded MetricSet: what was added in the window to metrics of any Worker's own. Empty: nothing. The reader refuses
+    /// the message where the set breaks a rule:
+    ///    - canonical as metrics.proto says, at most 500 series and 4,096 buckets, those of +Inf included;
+    ///    - `start_time_ms` of all series alike, 0 or that of the window; no reading later than the window's end.
+    /// Names that are reserved (confidence_*, tributary_* but for tributary_producer_*, and what Prometheus writes itself)
+    /// are no reason to refuse it: their families are left out and counted, the rest is applied.
+    #[prost(bytes = "vec", tag = "10")]
+    pub metrics: ::prost::alloc::vec::Vec<u8>,
 }
 /// Who sends an envelope.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Producer {
-    /// The resolver_id label of every series that comes out of the envelope.
+    /// Name of the sender, under which its records are accounted for: the resolver_id label of those accounts, and of every
+    /// series that comes out of the flag logs. The series of `metrics` have the labels that they come with and no others.
     #[prost(string, tag = "1")]
     pub resolver_id: ::prost::alloc::string::String,
     /// What else is the same for all of the isolate, by name: `colo` and `environment` today.
@@ -229,6 +240,9 @@ pub struct Dropped {
     /// How many assignments were given up.
     #[prost(uint64, tag = "2")]
     pub assignments: u64,
+    /// How many recordings into metrics of the Worker's own (an increment, an observation, a reading) found no place.
+    #[prost(uint64, tag = "3")]
+    pub recordings: u64,
 }
 /// Nested message and enum types in `Dropped`.
 pub mod dropped {
@@ -241,6 +255,10 @@ pub mod dropped {
         BufferFull = 1,
         /// A single record was over the size of a message.
         Oversize = 2,
+        /// A value or label that no series can have, or a family that contradicts another of its name.
+        Invalid = 3,
+        /// There were too many families.
+        Limit = 4,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -252,6 +270,8 @@ pub mod dropped {
                 Self::Unspecified => "REASON_UNSPECIFIED",
                 Self::BufferFull => "REASON_BUFFER_FULL",
                 Self::Oversize => "REASON_OVERSIZE",
+                Self::Invalid => "REASON_INVALID",
+                Self::Limit => "REASON_LIMIT",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -260,6 +280,8 @@ pub mod dropped {
                 "REASON_UNSPECIFIED" => Some(Self::Unspecified),
                 "REASON_BUFFER_FULL" => Some(Self::BufferFull),
                 "REASON_OVERSIZE" => Some(Self::Oversize),
+                "REASON_INVALID" => Some(Self::Invalid),
+                "REASON_LIMIT" => Some(Self::Limit),
                 _ => None,
             }
         }
@@ -433,6 +455,12 @@ pub struct CommitRequest {
     /// Their merged delta.
     #[prost(message, optional, tag = "2")]
     pub delta: ::core::option::Option<MetricSet>,
+    /// What custom metrics of the records contradict `delta`, or a set before this one, in kind, bounds or range. Each set
+    /// is applied by itself and what of it contradicts the state is left out there, so that no sender can displace the
+    /// series of another by being first in a batch. At most one a record. A Ledger that is older than the field applies
+    /// `delta` alone.
+    #[prost(message, repeated, tag = "3")]
+    pub contradicting: ::prost::alloc::vec::Vec<MetricSet>,
 }
 /// Nested message and enum types in `CommitRequest`.
 pub mod commit_request {

@@ -223,7 +223,7 @@ fn commit_row(table: &mut Table, inputs: &Inputs) {
     let batch: Vec<Decoded> = inputs.single.iter().map(decode_ours).collect();
     let records = batch.iter().map(|decoded| decoded.record.clone()).collect();
     let (_, delta) = merge_ours(batch);
-    let mut commit = Commit { records, delta };
+    let mut commit = Commit { records, delta, custom: Vec::new() };
     let ledger = CoreLedger::new(state);
     table.compare(
         "commit a batch of 100 messages",

@@ -126,6 +126,7 @@ impl Oracle {
             resolver_id: resolver_id.to_owned(),
             dimensions: BTreeMap::new(),
             flag_logs: logs.encode_to_vec(),
+            metrics: Vec::new(),
             dropped: vec![],
         };
         let body = Body::Bytes(envelope.encode().unwrap_or_default());

@@ -113,6 +113,7 @@ fn one_message_of_many_that_the_backend_refuses_is_the_only_one_that_dies() {
                 resolver_id: "cf-resolver".into(),
                 dimensions: Default::default(),
                 flag_logs: logs.encode_to_vec(),
+                metrics: Vec::new(),
                 dropped: vec![],
             };
             let body = Body::Bytes(envelope.encode().unwrap());
