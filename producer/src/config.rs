@@ -7,7 +7,10 @@ use tributary_proto::envelope::{MAX_DIMENSION_BYTES, MAX_RESOLVER_ID_BYTES};
 use tributary_state::StateKey;
 use tributary_state::sealed::KEY_VARIABLE;
 
-use crate::limits::{MAX_FLUSH_INTERVAL_MS, MAX_STATE_REFRESH_MS, MIN_STATE_REFRESH_MS};
+use crate::limits::{
+    DEFAULT_MATERIALIZATION_TTL_SECS, MAX_FLUSH_INTERVAL_MS, MAX_MATERIALIZATION_TTL_SECS, MAX_STATE_REFRESH_MS,
+    MIN_MATERIALIZATION_TTL_SECS, MIN_STATE_REFRESH_MS,
+};
 
 /// Binding of the queue that carries delta records.
 pub const QUEUE_BINDING: &str = "DELTAS";
@@ -36,6 +39,10 @@ pub const RESOLVER_ID: &str = "RESOLVER_ID";
 pub const ENVIRONMENT: &str = "ENVIRONMENT";
 /// Name of the variable with the coalescing window.
 pub const FLUSH_INTERVAL_MS: &str = "FLUSH_INTERVAL_MS";
+/// Binding of the KV namespace that holds sticky assignments. Optional: without it there are none.
+pub const MATERIALIZATIONS_KV_BINDING: &str = "CONFIDENCE_MATERIALIZATIONS_KV";
+/// Name of the variable with their lifetime.
+pub const MATERIALIZATION_TTL_SECONDS: &str = "MATERIALIZATION_TTL_SECONDS";
 /// Name of the variable with the age at which the resolver state is refreshed.
 pub const STATE_REFRESH_MS: &str = "STATE_REFRESH_MS";
 
@@ -87,6 +94,9 @@ pub struct Config {
     pub flush_interval_ms: u64,
     /// `STATE_REFRESH_MS`: age at which the resolver state is read again, 1,000 to 86,400,000. Default 15,000.
     pub state_refresh_ms: u64,
+    /// `MATERIALIZATION_TTL_SECONDS`: how long a sticky assignment is kept from the time it was made, 60 to 315,360,000;
+    /// 0, which is `None` here, keeps it for ever. Default 7,776,000.
+    pub materialization_ttl_secs: Option<u64>,
 }
 
 impl Default for Config {
@@ -100,6 +110,7 @@ impl Default for Config {
             environment: None,
             flush_interval_ms: 1_000,
             state_refresh_ms: 15_000,
+            materialization_ttl_secs: Some(DEFAULT_MATERIALIZATION_TTL_SECS),
         }
     }
 }
@@ -216,6 +227,14 @@ impl Config {
         let state_refresh_ms =
             millis(STATE_REFRESH_MS, defaults.state_refresh_ms, MIN_STATE_REFRESH_MS, MAX_STATE_REFRESH_MS);
 
+        let ttl_secs = seconds(
+            MATERIALIZATION_TTL_SECONDS,
+            text(MATERIALIZATION_TTL_SECONDS),
+            DEFAULT_MATERIALIZATION_TTL_SECS,
+            (MIN_MATERIALIZATION_TTL_SECS, MAX_MATERIALIZATION_TTL_SECS),
+            &mut problems,
+        );
+
         let config = Self {
             encryption_key,
             state_key,
@@ -225,6 +244,7 @@ impl Config {
             environment,
             flush_interval_ms,
             state_refresh_ms,
+            materialization_ttl_secs: (ttl_secs > 0).then_some(ttl_secs),
         };
         (config, problems)
     }
@@ -248,15 +268,38 @@ fn millis(
     name: &'static str,
     text: Option<String>,
     default: u64,
-    (least, most): (u64, u64),
+    range: (u64, u64),
+    problems: &mut Vec<Problem>,
+) -> u64 {
+    whole(name, "a whole number of milliseconds", text, default, |value| value.clamp(range.0, range.1), problems)
+}
+
+/// A time in seconds for which 0 means for ever.
+fn seconds(
+    name: &'static str,
+    text: Option<String>,
+    default: u64,
+    range: (u64, u64),
+    problems: &mut Vec<Problem>,
+) -> u64 {
+    let in_range = |value: u64| if value == 0 { 0 } else { value.clamp(range.0, range.1) };
+    whole(name, "a whole number of seconds", text, default, in_range, problems)
+}
+
+fn whole(
+    name: &'static str,
+    expected: &'static str,
+    text: Option<String>,
+    default: u64,
+    in_range: impl FnOnce(u64) -> u64,
     problems: &mut Vec<Problem>,
 ) -> u64 {
     let Some(text) = text else { return default };
     let Ok(value) = text.parse::<u64>() else {
-        problems.push(unusable(name, "a whole number of milliseconds", &default.to_string()));
+        problems.push(unusable(name, expected, &default.to_string()));
         return default;
     };
-    let used = value.clamp(least, most);
+    let used = in_range(value);
     if used != value {
         problems.push(Problem::Clamped { name, used });
     }

@@ -5,17 +5,19 @@
 //! parse serves all.
 //!
 //! A change is to be seen within a minute of its write. KV may answer with what it read up to 30 s ago
-//! ([`STATE_CACHE_TTL_SECS`](crate::limits::STATE_CACHE_TTL_SECS)), so no resolve may use a state that was read more than 30 s
+//! ([`KV_CACHE_TTL_SECS`](crate::limits::KV_CACHE_TTL_SECS)), so no resolve may use a state that was read more than 30 s
 //! ago. A busy isolate reads every 15 s, after a response, and no resolve waits for it. One that was idle would answer
 //! with what was true when it last had something to do: there the first resolve waits, as that of a cold isolate does.
 //! With the defaults that makes 30 + 25 = 55 s and the time that a read takes.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use confidence_resolver::ResolverState;
 use confidence_resolver::proto::Message as _;
 use confidence_resolver::proto::confidence::flags::admin::v1::ResolverState as ResolverStatePb;
 use confidence_resolver::proto::confidence::flags::resolver::v1::{Sdk, SdkId, sdk};
+use confidence_resolver::proto::confidence::flags::types::v1::targeting::criterion::Criterion;
 use serde_json::Value;
 use tributary_state::ServedState;
 use tributary_state::StateError as ServedError;
@@ -59,6 +61,8 @@ pub struct LoadedState {
     pub etag: String,
     /// When it took effect in this isolate, in milliseconds since the epoch.
     pub changed_ms: u64,
+    /// Materializations for which a segment asks the store whether somebody is in them.
+    pub included: BTreeSet<String>,
 }
 
 /// What KV returned.
@@ -170,7 +174,9 @@ impl StateCache {
             (Found::Same, None) => Err(StateError::Missing),
             (Found::Other { version, .. }, Some(current)) if current.etag == version => Ok(Rc::clone(current)),
             (Found::Other { version, served }, _) => {
-                Ok(Rc::new(LoadedState { resolver: parse(served)?, etag: version, changed_ms: now_ms }))
+                let resolver = parse(served)?;
+                let included = included(&resolver);
+                Ok(Rc::new(LoadedState { resolver, etag: version, changed_ms: now_ms, included }))
             }
         });
         match &result {
@@ -187,6 +193,18 @@ impl StateCache {
     pub fn current(&self) -> Option<Rc<LoadedState>> {
         self.current.clone()
     }
+}
+
+/// The materializations for which a segment asks whether a unit is in them, other than those of which the state itself
+/// brings a bloom filter.
+fn included(resolver: &ResolverState) -> BTreeSet<String> {
+    let targetings = resolver.segments.values().filter_map(|segment| segment.targeting.as_ref());
+    let criteria = targetings.flat_map(|targeting| targeting.criteria.values());
+    let asked = criteria.filter_map(|criterion| match &criterion.criterion {
+        Some(Criterion::MaterializedSegment(criterion)) => Some(criterion.materialized_segment.clone()),
+        _ => None,
+    });
+    asked.filter(|name| !resolver.bloom_filters.contains_key(name)).collect()
 }
 
 /// FNV-1a, 64 bits: it tells versions of one trusted value apart, and is no defence against a forger.

@@ -4,17 +4,20 @@
 //   POST /scheduled        fires the consumer's cron trigger; answers with what the runtime says of it
 //   anything else          goes to the producer, but for what serve.mjs keeps for itself
 //
-// Arguments: the folder of both builds, the folder to persist in, and the bindings of both Workers as JSON.
+// Arguments: the folder of both builds, the folder to persist in, and the bindings of both Workers as JSON. With `isSticky`
+// the producer has a store for sticky assignments, and with FAULT_URL among its bindings that store fails to order.
 
 import { convertV4MiniflareOptions, Miniflare, modules, read, serve } from "./serve.mjs";
 
 const [repository, persist, json] = process.argv.slice(2);
 const bindings = JSON.parse(json);
 const compatibilityDate = "2026-10-01";
-const build = (worker) => ({
+const build = (worker, faults) => ({
   modulesRoot: `${repository}/${worker}/build`,
-  modules: modules(`${repository}/${worker}/build`, []),
+  modules: modules(`${repository}/${worker}/build`, faults),
 });
+const faults = "FAULT_URL" in bindings.producer ? ["sticky_faults.js", "faults.js"] : [];
+const sticky = bindings.isSticky ? { CONFIDENCE_MATERIALIZATIONS_KV: "materializations" } : {};
 
 const miniflare = new Miniflare({
   ...convertV4MiniflareOptions({
@@ -22,16 +25,16 @@ const miniflare = new Miniflare({
     workers: [
       {
         name: "producer",
-        ...build("producer"),
+        ...build("producer", faults),
         compatibilityDate,
         queueProducers: { DELTAS: "tributary-deltas" },
-        kvNamespaces: { CONFIDENCE_STATE_KV: "state" },
+        kvNamespaces: { CONFIDENCE_STATE_KV: "state", ...sticky },
         serviceBindings: { METRICS: "consumer" },
         bindings: bindings.producer,
       },
       {
         name: "consumer",
-        ...build("consumer"),
+        ...build("consumer", []),
         compatibilityDate,
         durableObjects: { LEDGER: { className: "Ledger", useSQLite: true } },
         queueProducers: { DEAD: "tributary-deltas-dead", DELTAS: "tributary-deltas" },

@@ -15,10 +15,29 @@ impl Both {
     /// # Errors
     /// Why they did not start.
     pub fn start(folder: &Path, producer: &[(&str, &str)], consumer: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_with(folder, producer, consumer, false)
+    }
+
+    /// The same where the producer has a store for sticky assignments. With `FAULT_URL` among its vars that store fails to
+    /// order (`tests/miniflare/sticky_faults.js`).
+    ///
+    /// # Errors
+    /// Why they did not start.
+    pub fn start_sticky(folder: &Path, producer: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_with(folder, producer, &[], true)
+    }
+
+    fn start_with(
+        folder: &Path,
+        producer: &[(&str, &str)],
+        consumer: &[(&str, &str)],
+        is_sticky: bool,
+    ) -> Result<Self, String> {
         let with = |own: &[(&str, &str)], given: &[(&str, &str)]| -> Value {
             own.iter().chain(given).map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect()
         };
         let bindings = serde_json::json!({
+            "isSticky": is_sticky,
             "producer": with(&[("FLUSH_INTERVAL_MS", "100"), ("STATE_REFRESH_MS", "1000")], producer),
             "consumer": with(
                 &[
@@ -72,6 +91,14 @@ impl Both {
     /// Where there is none.
     pub fn get_kv(&self, binding: &str, key: &str) -> Result<(Vec<u8>, String), String> {
         self.0.get_kv(binding, key)
+    }
+
+    /// The keys of a KV namespace of the producer, with when they expire.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn list_kv(&self, binding: &str) -> Result<Value, String> {
+        Ok(self.0.send("GET", &format!("/kv/{binding}"), &[], b"")?.json())
     }
 
     /// Writes a value into a KV namespace of the producer.

@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, fs};
 
 use tributary_consumer::{dead_letters, otlp, scrape, self_metrics, state_refresh};
+use tributary_producer::metrics as producer;
 use tributary_proto::flag_logs::ResolveReason;
 use tributary_telemetry::{
     FamilyDescriptor, MetricKind,
@@ -26,7 +27,7 @@ fn dashboard() -> Dashboard {
 fn families() -> Vec<&'static FamilyDescriptor> {
     let endpoints = scrape::metrics::ALL.into_iter().chain(otlp::metrics::ALL).chain(state_refresh::metrics::ALL);
     let own = self_metrics::ALL.into_iter().chain(dead_letters::metrics::ALL).chain(endpoints);
-    catalog::ALL.into_iter().chain(own).collect()
+    catalog::ALL.into_iter().chain(own).chain(producer::ALL.iter()).collect()
 }
 
 /// The names under which a family's samples are exposed.

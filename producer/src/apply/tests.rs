@@ -20,7 +20,13 @@ fn with_key() -> Config {
 fn token() -> Vec<u8> {
     let body = format!("{{\"clientSecret\":\"{SECRET}\",\"flags\":[\"flags/all\"],\"apply\":false}}");
     let call = crate::resolve::parse(body.as_bytes(), &with_key()).unwrap();
-    crate::resolve::run::<WorkerHost>(call, &resolver_state(), &with_key()).unwrap().response.resolve_token.to_vec()
+    crate::resolve::run::<WorkerHost>(call, &resolver_state(), &with_key(), false)
+        .unwrap()
+        .without_records()
+        .unwrap()
+        .response
+        .resolve_token
+        .to_vec()
 }
 
 fn body(token: &[u8], flag: &str, apply_time: &str, send_time: &str) -> String {

@@ -91,3 +91,18 @@ fn a_secret_shows_nothing() {
     let shown = format!("{config:?}");
     assert!(!shown.contains("14, 15") && !shown.contains(KEY), "{shown}");
 }
+
+#[test]
+fn sticky_assignments_are_kept_for_90_days_for_ever_or_as_long_as_is_said() {
+    let ttl = |text: &str| {
+        let (config, problems) = parse(&[(ENCRYPTION_KEY, KEY), (MATERIALIZATION_TTL_SECONDS, text)]);
+        (config.materialization_ttl_secs, problems.len())
+    };
+    assert_eq!(ttl(""), (Some(90 * 24 * 3_600), 0));
+    assert_eq!(ttl("3600"), (Some(3_600), 0));
+    assert_eq!(ttl("0"), (None, 0));
+    // KV takes no less, and what is longer than ten years is a mistake.
+    assert_eq!(ttl("59"), (Some(60), 1));
+    assert_eq!(ttl("99999999999"), (Some(315_360_000), 1));
+    assert_eq!(ttl("90d"), (Some(7_776_000), 1));
+}

@@ -16,7 +16,7 @@ fn with_key() -> Config {
 }
 
 fn resolve(body: &str, config: &Config) -> Result<Resolved, ApiError> {
-    run::<WorkerHost>(parse(body.as_bytes(), config)?, &resolver_state(), config)
+    run::<WorkerHost>(parse(body.as_bytes(), config)?, &resolver_state(), config, false)?.without_records()
 }
 
 fn body(fields: &str) -> String {
@@ -209,7 +209,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         if let Ok(call) = parse(&bytes, &Config::default()) {
-            prop_assert!(run::<WorkerHost>(call, &resolver_state(), &Config::default()).is_err());
+            prop_assert!(run::<WorkerHost>(call, &resolver_state(), &Config::default(), true).is_err());
         }
     }
 }
@@ -231,6 +231,7 @@ fn the_sample_state_resolves() {
     let body = "{\"flags\":[\"flags/fallthrough-test-2\"],\"clientSecret\":\"mkjJruAATQWjeY7foFIWfVAcBWnci2YF\",\
                 \"evaluationContext\":{\"visitor_id\":\"26\"},\"apply\":true}";
     let config = Config::default();
-    let resolved = run::<WorkerHost>(parse(body.as_bytes(), &config).unwrap(), &state, &config).unwrap();
+    let step = run::<WorkerHost>(parse(body.as_bytes(), &config).unwrap(), &state, &config, true);
+    let resolved = step.unwrap().without_records().unwrap();
     assert_eq!(resolved.reasons(), vec![1]);
 }

@@ -133,7 +133,7 @@ fn nobody_waits_for_a_store_that_failed_until_it_works_again() {
 fn a_change_is_seen_within_a_minute_of_its_write() {
     // The oldest state that a resolve uses without a failure: read that long ago, from a copy of KV's that old.
     let refresh_ms = crate::config::Config::default().state_refresh_ms;
-    let oldest_ms = refresh_ms + REFRESH_GRACE_MS + crate::limits::STATE_CACHE_TTL_SECS * 1_000;
+    let oldest_ms = refresh_ms + REFRESH_GRACE_MS + crate::limits::KV_CACHE_TTL_SECS * 1_000;
     assert!(oldest_ms + crate::limits::RELOAD_TIMEOUT_MS < 60_000);
     let mut cache = loaded(0);
     for age_ms in 0..3 * refresh_ms {
