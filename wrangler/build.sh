@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # One hash over everything that goes into a build: a file that is gone changes it, too, and a mere checkout does not.
 fingerprint() {
-    local sources=(proto telemetry "$1")
+    local sources=(proto telemetry state "$1")
     # The consumer is the one that has nothing to send.
     [ "$1" = consumer ] || sources+=(emitter/src emitter/Cargo.toml)
     {

@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use tributary_state::{StateKey, sealed::KEY_VARIABLE};
+
 use crate::{
     dimensions::Dimensions,
     limits::{DEFAULT_DIMENSIONS_BUDGET, DEFAULT_PUBLISH_INTERVAL, MAX_SOURCES, MIN_PUBLISH_INTERVAL},
@@ -105,10 +107,37 @@ pub struct Config {
     pub metrics_source: MetricsSource,
     /// The standard exporter variables: where metrics are pushed; `None`: nowhere.
     pub otlp: Option<OtlpConfig>,
+    /// `CONFIDENCE_CDN_URL`: base of the address from which the resolver state is refreshed.
+    pub cdn_url: String,
+    /// `CONFIDENCE_RESOLVER_STATE_URL`: the whole address, instead. Like the secret, it opens the state.
+    pub state_url: Option<Secret>,
+    /// `STATE_ENCRYPTION_KEY`: the key under which the resolver state is encrypted.
+    pub state_key: StateEncryption,
     /// `CONFIDENCE_FLAG_LOGS_URL`.
     pub flag_logs_url: String,
     /// `CONFIDENCE_INGEST_URL`.
     pub ingest_url: String,
+}
+
+/// Whether the resolver state is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateEncryption {
+    /// No key is set: the state is plain.
+    Off,
+    /// 64 hexadecimal digits.
+    Key(StateKey),
+    /// Something is set that is no key. Whoever set it wants encryption, so this is not the same as none.
+    UnusableKey,
+}
+
+impl StateEncryption {
+    /// The key, if there is one.
+    pub fn key(&self) -> Option<&StateKey> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Off | Self::UnusableKey => None,
+        }
+    }
 }
 
 /// A value that did not parse. Holds no value, which might be a secret put under the wrong name.
@@ -204,7 +233,15 @@ impl Config {
                 |t| (t.starts_with("https://") || t.starts_with("http://")).then(|| t.to_owned()),
             )
         };
+        let state_key = match variables.get(KEY_VARIABLE).filter(|text| !text.is_empty()) {
+            None => StateEncryption::Off,
+            Some(text) => StateKey::parse(text.trim()).map_or(StateEncryption::UnusableKey, StateEncryption::Key),
+        };
+        let state_url = url("CONFIDENCE_RESOLVER_STATE_URL", "");
         let config = Self {
+            cdn_url: url("CONFIDENCE_CDN_URL", tributary_state::address::CDN_URL),
+            state_url: Secret::new(state_url),
+            state_key,
             flag_logs_url: url("CONFIDENCE_FLAG_LOGS_URL", DEFAULT_FLAG_LOGS_URL),
             ingest_url: url("CONFIDENCE_INGEST_URL", DEFAULT_INGEST_URL),
             client_secret: variables.get("CONFIDENCE_CLIENT_SECRET").and_then(Secret::new),
@@ -220,6 +257,10 @@ impl Config {
             metrics_source,
             otlp,
         };
+        if config.state_key == StateEncryption::UnusableKey {
+            let (expected, default) = ("the 64 hexadecimal digits of a key", "the state that is there, unrefreshed");
+            problems.push(ConfigProblem { name: KEY_VARIABLE, expected, default: default.to_owned() });
+        }
         (config, problems)
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Read in the order of the flow: [`message`] (one queue message), [`pipeline`] (one batch; [`custom`]: metrics of any
 //! Worker's own in it), [`ledger`] (the cumulative state), [`backend`] (deliveries), [`dead_letters`] (what was given up),
-//! [`import`] (what was counted before), [`scrape`] (`/metrics`), [`status_page`] (`/status`). All of these are plain Rust
-//! and tested natively; `platform` wires them to the Workers runtime and holds no
+//! [`import`] (what was counted before), [`scrape`] (`/metrics`), [`status_page`] (`/status`), [`state_refresh`] (the
+//! resolver state, once a minute). All of these are plain Rust and tested natively; `platform` wires them to the Workers
+//! runtime and holds no
 //! logic.
 
 pub mod backend;
@@ -22,6 +23,7 @@ mod platform;
 pub mod scrape;
 pub mod self_metrics;
 pub mod self_report;
+pub mod state_refresh;
 pub mod status_page;
 
 #[cfg(target_arch = "wasm32")]
@@ -37,6 +39,7 @@ mod entry {
         pipeline::{Surroundings, process},
         platform::{
             backend::Backend, dead_letters::DeadLetters, fetch::serve, ledger::Ledger, log, queue, report, runtime,
+            state_refresh,
         },
     };
 
@@ -86,6 +89,16 @@ mod entry {
         for (handle, verdict) in handles.iter().zip(result.verdicts) {
             queue::settle(handle, verdict)?;
         }
+        Ok(JsValue::UNDEFINED)
+    }
+
+    /// The cron trigger, exported by hand: the event of `#[event(scheduled)]` unwraps what the platform says of its time.
+    ///
+    /// Never rejects: the platform does not try a cron again, and the next minute does.
+    #[wasm_bindgen]
+    #[expect(unreachable_pub, reason = "exported to JavaScript")]
+    pub async fn scheduled(_event: JsValue, env: Env, _context: JsValue) -> Result<JsValue, JsValue> {
+        state_refresh::run(&env).await;
         Ok(JsValue::UNDEFINED)
     }
 }

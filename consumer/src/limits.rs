@@ -114,6 +114,27 @@ pub const MISCONFIGURATION_PROBES: usize = 3;
 /// How long it may take to read the resolver state for the backend's addresses.
 pub const ROUTE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The most bytes of a state that the CDN may serve. KV takes 25 MiB, but the 128 MB of an isolate must hold what is
+/// stored and what is new, and both once more on their way to and from JavaScript; and a producer, which inflates them,
+/// gives up far earlier.
+pub const MAX_STATE_BYTES: usize = 16 << 20;
+
+/// How long the CDN may take until its answer is whole.
+pub const CDN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long KV may take to read or to write the resolver state.
+pub const STATE_STORE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After this time a refresh of the resolver state is given up: before the next one begins, whose newer state it could
+/// otherwise replace by its own.
+pub const REFRESH_TIME: Duration = Duration::from_secs(45);
+
+/// `cacheTtl` of the refresh's read of KV: the least that KV takes (Cloudflare changelog, 2026-01-30).
+pub const STATE_CACHE_TTL: Duration = Duration::from_secs(30);
+
+/// How often an isolate says in its log that there is no client secret to refresh the state with.
+pub const NO_SECRET_LOG_INTERVAL: Duration = Duration::from_secs(3600);
+
 /// How long one send to a queue may take.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 

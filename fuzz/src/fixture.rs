@@ -32,7 +32,9 @@ use confidence_resolver::{
     },
 };
 use tributary_producer::config::{Config, Secret};
+use tributary_producer::state::{StateError, parse};
 use tributary_proto::v1::ClientResolverState;
+use tributary_state::ServedState;
 
 /// The client secret of the state.
 pub(crate) const SECRET: &str = "zq7-secret-of-the-fuzzer";
@@ -41,7 +43,12 @@ pub(crate) const KEY: [u8; 16] = [7; 16];
 
 thread_local! {
     static STATE: ResolverState =
-        tributary_producer::state::parse(&state_bytes()).expect("the fixture is a resolver state");
+        resolver(state_bytes()).expect("the fixture is a resolver state");
+}
+
+/// Makes a resolver of the bytes that the CDN would serve.
+pub(crate) fn resolver(bytes: Vec<u8>) -> Result<ResolverState, StateError> {
+    parse(ServedState::decode(bytes.into())?)
 }
 
 /// Runs `work` on the state, which is parsed once per thread.

@@ -310,7 +310,7 @@ mod tests {
         let resolved = fixture::with_state(|state| {
             let config = fixture::config();
             let call = tributary_producer::resolve::parse(&of("resolve", "all.json"), &config)?;
-            tributary_producer::resolve::run::<tributary_producer::host::WorkerHost>(call, state, &config)
+            tributary_producer::resolve::run::<tributary_producer::host::WorkerHost>(call, state, &config, true)?.without_records()
         });
         let flags = resolved.unwrap().response.resolved_flags;
         let others: Vec<_> =

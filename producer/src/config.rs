@@ -4,8 +4,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tributary_proto::envelope::{MAX_DIMENSION_BYTES, MAX_RESOLVER_ID_BYTES};
+use tributary_state::StateKey;
+use tributary_state::sealed::KEY_VARIABLE;
 
-use crate::limits::{MAX_FLUSH_INTERVAL_MS, MAX_STATE_REFRESH_MS, MIN_STATE_REFRESH_MS};
+use crate::limits::{
+    DEFAULT_MATERIALIZATION_TTL_SECS, MAX_FLUSH_INTERVAL_MS, MAX_MATERIALIZATION_TTL_SECS, MAX_STATE_REFRESH_MS,
+    MIN_MATERIALIZATION_TTL_SECS, MIN_STATE_REFRESH_MS,
+};
 
 /// Binding of the queue that carries delta records.
 pub const QUEUE_BINDING: &str = "DELTAS";
@@ -34,6 +39,10 @@ pub const RESOLVER_ID: &str = "RESOLVER_ID";
 pub const ENVIRONMENT: &str = "ENVIRONMENT";
 /// Name of the variable with the coalescing window.
 pub const FLUSH_INTERVAL_MS: &str = "FLUSH_INTERVAL_MS";
+/// Binding of the KV namespace that holds sticky assignments. Optional: without it there are none.
+pub const MATERIALIZATIONS_KV_BINDING: &str = "CONFIDENCE_MATERIALIZATIONS_KV";
+/// Name of the variable with their lifetime.
+pub const MATERIALIZATION_TTL_SECONDS: &str = "MATERIALIZATION_TTL_SECONDS";
 /// Name of the variable with the age at which the resolver state is refreshed.
 pub const STATE_REFRESH_MS: &str = "STATE_REFRESH_MS";
 
@@ -70,6 +79,9 @@ impl<T> std::fmt::Display for Secret<T> {
 pub struct Config {
     /// `RESOLVE_TOKEN_ENCRYPTION_KEY`: base64 of 16 bytes. Without it, deferred apply is refused.
     pub encryption_key: Option<Secret<[u8; 16]>>,
+    /// `STATE_ENCRYPTION_KEY`: 64 hexadecimal digits, the key of an encrypted resolver state. Without it only a plain one
+    /// is read.
+    pub state_key: Option<StateKey>,
     /// `ALLOWED_ORIGIN`: value of `Access-Control-Allow-Origin`. Default `*`.
     pub allowed_origin: String,
     /// `FORCE_APPLY`: treat every resolve as `apply: true`. Default false.
@@ -80,20 +92,25 @@ pub struct Config {
     pub environment: Option<String>,
     /// `FLUSH_INTERVAL_MS`: time for which deltas coalesce, 0 to 20,000; 0 sends at once. Default 1,000.
     pub flush_interval_ms: u64,
-    /// `STATE_REFRESH_MS`: age at which the resolver state is read again, 1,000 to 86,400,000. Default 30,000.
+    /// `STATE_REFRESH_MS`: age at which the resolver state is read again, 1,000 to 86,400,000. Default 15,000.
     pub state_refresh_ms: u64,
+    /// `MATERIALIZATION_TTL_SECONDS`: how long a sticky assignment is kept from the time it was made, 60 to 315,360,000;
+    /// 0, which is `None` here, keeps it for ever. Default 7,776,000.
+    pub materialization_ttl_secs: Option<u64>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             encryption_key: None,
+            state_key: None,
             allowed_origin: "*".to_owned(),
             force_apply: false,
             resolver_id: "cf-resolver".to_owned(),
             environment: None,
             flush_interval_ms: 1_000,
-            state_refresh_ms: 30_000,
+            state_refresh_ms: 15_000,
+            materialization_ttl_secs: Some(DEFAULT_MATERIALIZATION_TTL_SECS),
         }
     }
 }
@@ -153,6 +170,18 @@ impl Config {
             }
         };
 
+        let state_key = text(KEY_VARIABLE).and_then(|text| {
+            let key = StateKey::parse(&text).ok();
+            if key.is_none() {
+                problems.push(Problem::Unusable {
+                    name: KEY_VARIABLE,
+                    expected: "the 64 hexadecimal digits of a key of 32 bytes",
+                    effect: "an encrypted resolver state cannot be read".to_owned(),
+                });
+            }
+            key
+        });
+
         let allowed_origin = match text(ALLOWED_ORIGIN) {
             None => defaults.allowed_origin,
             Some(origin) if is_header_value(&origin) => origin,
@@ -198,14 +227,24 @@ impl Config {
         let state_refresh_ms =
             millis(STATE_REFRESH_MS, defaults.state_refresh_ms, MIN_STATE_REFRESH_MS, MAX_STATE_REFRESH_MS);
 
+        let ttl_secs = seconds(
+            MATERIALIZATION_TTL_SECONDS,
+            text(MATERIALIZATION_TTL_SECONDS),
+            DEFAULT_MATERIALIZATION_TTL_SECS,
+            (MIN_MATERIALIZATION_TTL_SECS, MAX_MATERIALIZATION_TTL_SECS),
+            &mut problems,
+        );
+
         let config = Self {
             encryption_key,
+            state_key,
             allowed_origin,
             force_apply,
             resolver_id,
             environment,
             flush_interval_ms,
             state_refresh_ms,
+            materialization_ttl_secs: (ttl_secs > 0).then_some(ttl_secs),
         };
         (config, problems)
     }
@@ -229,15 +268,38 @@ fn millis(
     name: &'static str,
     text: Option<String>,
     default: u64,
-    (least, most): (u64, u64),
+    range: (u64, u64),
+    problems: &mut Vec<Problem>,
+) -> u64 {
+    whole(name, "a whole number of milliseconds", text, default, |value| value.clamp(range.0, range.1), problems)
+}
+
+/// A time in seconds for which 0 means for ever.
+fn seconds(
+    name: &'static str,
+    text: Option<String>,
+    default: u64,
+    range: (u64, u64),
+    problems: &mut Vec<Problem>,
+) -> u64 {
+    let in_range = |value: u64| if value == 0 { 0 } else { value.clamp(range.0, range.1) };
+    whole(name, "a whole number of seconds", text, default, in_range, problems)
+}
+
+fn whole(
+    name: &'static str,
+    expected: &'static str,
+    text: Option<String>,
+    default: u64,
+    in_range: impl FnOnce(u64) -> u64,
     problems: &mut Vec<Problem>,
 ) -> u64 {
     let Some(text) = text else { return default };
     let Ok(value) = text.parse::<u64>() else {
-        problems.push(unusable(name, "a whole number of milliseconds", &default.to_string()));
+        problems.push(unusable(name, expected, &default.to_string()));
         return default;
     };
-    let used = value.clamp(least, most);
+    let used = in_range(value);
     if used != value {
         problems.push(Problem::Clamped { name, used });
     }

@@ -20,6 +20,8 @@ use crate::fragment::cut;
 use crate::host;
 use crate::limits::MAX_FRAGMENT_BYTES;
 use crate::log::{self, Level};
+use crate::materializations::recent::Recent;
+use crate::metrics;
 use crate::recorder::Observation;
 use crate::state::StateCache;
 
@@ -32,6 +34,8 @@ pub struct Isolate {
     pub state: RefCell<StateCache>,
     /// The deltas on their way.
     pub flusher: RefCell<Flusher>,
+    /// What was assigned a moment ago; `None` where there is no store for sticky assignments.
+    pub assignments: Option<RefCell<Recent>>,
 }
 
 thread_local! {
@@ -39,25 +43,30 @@ thread_local! {
 }
 
 /// The isolate, made at the first request: there is no randomness, no clock and no environment before. `lookup` reads
-/// the environment; `colo` says which data centre this is, where that is known.
+/// the environment; `colo` says which data centre this is, where that is known, `has_store` whether sticky assignments can
+/// be kept.
 ///
 /// # Errors
 /// [`EntropyError`]; the next request tries again.
 pub fn get(
     lookup: impl Fn(&str) -> Option<String>,
     colo: impl FnOnce() -> Option<String>,
+    has_store: impl FnOnce() -> bool,
 ) -> Result<Rc<Isolate>, EntropyError> {
     ISOLATE.with(|cell| {
         if let Some(isolate) = cell.get() {
             return Ok(Rc::clone(isolate));
         }
-        let isolate = Rc::new(Isolate::new(lookup, colo())?);
+        let mut isolate = Isolate::new(lookup, colo())?;
+        isolate.assignments = has_store().then(RefCell::default);
+        metrics::declare(&isolate.config.resolver_id, isolate.assignments.is_some());
+        let isolate = Rc::new(isolate);
         Ok(Rc::clone(cell.get_or_init(|| isolate)))
     })
 }
 
 impl Isolate {
-    /// A fresh isolate: parses the configuration (and logs its problems, once), draws the stream id, and seeds the
+    /// A fresh isolate without a store for sticky assignments: parses the configuration (and logs its problems, once), draws the stream id, and seeds the
     /// resolver crate's generator, which otherwise starts alike in every isolate and would draw the same resolve ids.
     ///
     /// # Errors
@@ -83,7 +92,7 @@ impl Isolate {
             },
             resolver_version: build_request_telemetry(None, &[]).resolver_version,
         };
-        Ok(Self { config, state: RefCell::default(), flusher: RefCell::new(Flusher::new(identity)) })
+        Ok(Self { config, state: RefCell::default(), flusher: RefCell::new(Flusher::new(identity)), assignments: None })
     }
 
     /// Takes in what a request left behind and says what its `waitUntil` has to do. `deferred_micros` is the later clock

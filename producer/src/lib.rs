@@ -6,7 +6,7 @@
 //! numbered messages that the crate `tributary-emitter` coalesces, keeps and sends. [`isolate`] holds all that lives longer
 //! than a request; [`platform`] is the only module that talks to the runtime, and decides nothing.
 //!
-//! What it does not do: read materializations, keep anything beyond the isolate's life, aggregate across isolates. That
+//! What it does not do: keep anything beyond the isolate's life but sticky assignments, aggregate across isolates. That
 //! is the consumer's.
 
 pub mod apply;
@@ -20,6 +20,8 @@ pub mod http;
 pub mod isolate;
 pub mod limits;
 pub mod log;
+pub mod materializations;
+pub mod metrics;
 pub mod platform;
 pub mod recorder;
 pub mod resolve;

@@ -4,33 +4,47 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::{Either, select};
 use js_sys::Reflect;
 use serde_json::Value;
 use tributary_emitter::outbox::Attempt;
 use tributary_emitter::platform::{Queue, env_text};
 use tributary_emitter::send::{self, Unsent};
+use tributary_state::platform::PlatformCipher;
+use tributary_state::sealed;
 use wasm_bindgen::JsValue;
 use worker::{ByteStream, Context, Delay, Env, Headers, Request, Response};
 
 use crate::clock;
-use crate::config::{METRICS_BINDING, PRODUCER_HEADER, QUEUE_BINDING, STATE_KEY, STATE_KV_BINDING, VERSION_METADATA};
+use crate::config::{
+    MATERIALIZATIONS_KV_BINDING, METRICS_BINDING, PRODUCER_HEADER, QUEUE_BINDING, STATE_KEY, STATE_KV_BINDING,
+    VERSION_METADATA,
+};
 use crate::error::{ApiError, without_quoted};
 use crate::flusher::Role;
 use crate::host::WorkerHost;
 use crate::http::{self, Body, Reply, Route};
 use crate::isolate::{self, Isolate};
-use crate::limits::{MAX_BODY_BYTES, MAX_DRAINED_BYTES, STATE_CACHE_TTL_SECS};
+use crate::limits::{KV_CACHE_TTL_SECS, MAX_BODY_BYTES, MAX_DRAINED_BYTES, RELOAD_TIMEOUT_MS};
 use crate::log::{self, Level};
+use crate::materializations::Seen;
+use crate::metrics::Load;
 use crate::recorder::Observation;
-use crate::state::{Decision, Fetched, LoadedState, StateError};
-use crate::{apply, resolve};
+use crate::resolve::Step;
+use crate::state::{Decision, Fetched, Found, LoadedState, StateError};
+use crate::{apply, metrics, resolve};
+
+mod materializations;
+
+use materializations::{go_on, keep};
 
 /// Answers one request; CORS headers go on every answer.
 ///
 /// # Errors
 /// When the runtime cannot build a response.
 pub async fn answer(request: Request, env: Env, context: Context) -> worker::Result<Response> {
-    let isolate = match isolate::get(|name| env_text(&env, name), || request.cf().map(|cf| cf.colo())) {
+    let has_store = || is_bound(&env, MATERIALIZATIONS_KV_BINDING);
+    let isolate = match isolate::get(|name| env_text(&env, name), || request.cf().map(|cf| cf.colo()), has_store) {
         Ok(isolate) => isolate,
         Err(_) => return respond(&Reply::from(&ApiError::Internal("no randomness")), "*"),
     };
@@ -59,9 +73,23 @@ async fn dispatch(mut request: Request, env: Env, context: &Context, isolate: Rc
             let state = resolver_state(&isolate, &env, context).await?;
             // Between these two readings: the resolve, and nothing else.
             let start_micros = clock::monotonic_micros();
-            let resolved = resolve::run::<WorkerHost>(call, &state.resolver, &isolate.config)?;
+            let is_sticky = isolate.assignments.is_some();
+            let step = resolve::run::<WorkerHost>(call, &state.resolver, &isolate.config, is_sticky)?;
+            let (mut resolved, seen) = match (step, &isolate.assignments) {
+                // The one exception: what is sticky has to be read, and that time is a part of this resolve's.
+                (Step::Suspended(suspended), Some(recent)) => go_on(suspended, &isolate, recent, &env).await?,
+                (step, _) => (step.without_records()?, Seen::new()),
+            };
             let after_resolve_micros = clock::monotonic_micros();
             let observation = Observation { start_micros, after_resolve_micros, reasons: resolved.reasons() };
+            let assigned = std::mem::take(&mut resolved.assigned);
+            if !assigned.is_empty() {
+                let (isolate, env, state) = (Rc::clone(&isolate), env.clone(), Rc::clone(&state));
+                context.wait_until(async move {
+                    keep(assigned, seen, &isolate, state, &env).await;
+                    report(isolate, env).await;
+                });
+            }
             context.wait_until(after_response(isolate, env, Some(observation)));
             Reply::json(200, resolved.to_json()?)
         }
@@ -106,6 +134,13 @@ async fn after_response(isolate: Rc<Isolate>, env: Env, observation: Option<Obse
     send(&isolate, &env, attempt).await;
 }
 
+/// Sees to it that what was counted outside of a resolve is sent, too: no resolve may come after it.
+async fn report(isolate: Rc<Isolate>, env: Env) {
+    if tributary_emitter::has_recorded() {
+        after_response(isolate, env, None).await;
+    }
+}
+
 /// Sends what a flusher took; what is not sent is left to the next flush.
 async fn send(isolate: &Isolate, env: &Env, attempt: Attempt) {
     let port = Queue { env, binding: queue_binding() };
@@ -130,19 +165,53 @@ async fn resolver_state(isolate: &Rc<Isolate>, env: &Env, context: &Context) -> 
         Decision::UseAndRefresh(state) => {
             let (isolate, env) = (Rc::clone(isolate), env.clone());
             context.wait_until(async move {
-                // A failure is logged, and the old state stays.
+                // A failure is logged and counted, and the old state stays.
                 drop(load_state(&isolate, &env).await);
+                report(isolate, env).await;
             });
             Ok(state)
         }
+        Decision::Reload(state) => {
+            let loading = std::pin::pin!(load_state(isolate, env));
+            match select(loading, Delay::from(Duration::from_millis(RELOAD_TIMEOUT_MS))).await {
+                Either::Left((loaded, _)) => Ok(loaded.unwrap_or(state)),
+                Either::Right(((), _)) => {
+                    let error = StateError::Unreadable(format!("no answer within {RELOAD_TIMEOUT_MS} ms"));
+                    // Counts as a look that failed: nobody waits for the next one.
+                    Ok(finish_load(isolate, Err(error)).unwrap_or(state))
+                }
+            }
+        }
         Decision::Refuse(error) => Err(error.into()),
-        Decision::Load => Ok(load_state(isolate, env).await?),
+        Decision::Load => {
+            let loaded = load_state(isolate, env).await;
+            if loaded.is_err() {
+                // There is no resolve that it could be reported with.
+                context.wait_until(report(Rc::clone(isolate), env.clone()));
+            }
+            Ok(loaded?)
+        }
     }
 }
 
 async fn load_state(isolate: &Isolate, env: &Env) -> Result<Rc<LoadedState>, StateError> {
-    let fetched = fetch_state(env).await;
-    let result = isolate.state.borrow_mut().finish(clock::epoch_ms(), fetched);
+    finish_load(isolate, find_state(isolate, env).await)
+}
+
+async fn find_state(isolate: &Isolate, env: &Env) -> Result<Found, StateError> {
+    let fetched = fetch_state(env).await?.ok_or(StateError::Missing)?;
+    let version = fetched.version();
+    if isolate.state.borrow().has(&version) {
+        return Ok(Found::Same);
+    }
+    let key = isolate.config.state_key.as_ref();
+    Ok(Found::Other { version, served: sealed::open(fetched.bytes, key, &PlatformCipher).await? })
+}
+
+fn finish_load(isolate: &Isolate, found: Result<Found, StateError>) -> Result<Rc<LoadedState>, StateError> {
+    let is_same = matches!(found, Ok(Found::Same));
+    let result = isolate.state.borrow_mut().finish(clock::epoch_ms(), found);
+    metrics::loaded(&isolate.config.resolver_id, Load::of(is_same, &result));
     if let Err(error) = &result {
         log::write(Level::Error, "resolver_state", &[("message", Value::from(error.to_string()))]);
     }
@@ -152,7 +221,7 @@ async fn load_state(isolate: &Isolate, env: &Env) -> Result<Rc<LoadedState>, Sta
 async fn fetch_state(env: &Env) -> Result<Option<Fetched>, StateError> {
     let unreadable = |error: String| StateError::Unreadable(without_quoted(&error));
     let kv = env.kv(STATE_KV_BINDING).map_err(|error| unreadable(error.to_string()))?;
-    let get = kv.get(STATE_KEY).cache_ttl(STATE_CACHE_TTL_SECS);
+    let get = kv.get(STATE_KEY).cache_ttl(KV_CACHE_TTL_SECS);
     let (bytes, metadata) = get.bytes_with_metadata::<Value>().await.map_err(|error| unreadable(error.to_string()))?;
     Ok(bytes.map(|bytes| Fetched { bytes, metadata }))
 }
@@ -221,6 +290,11 @@ fn with_cors(response: Response, origin: &str) -> worker::Result<Response> {
         headers.set(name, &value)?;
     }
     Ok(response.with_headers(headers))
+}
+
+/// Whether there is such a binding.
+fn is_bound(env: &Env, name: &str) -> bool {
+    Reflect::get(env, &JsValue::from_str(name)).is_ok_and(|binding| binding.is_object())
 }
 
 /// Linear memory of this Worker, in bytes; `None` outside WebAssembly.

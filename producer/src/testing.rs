@@ -2,16 +2,26 @@
 
 use confidence_resolver::proto::Message as _;
 use confidence_resolver::proto::confidence::flags::admin::v1::flag::rule::assignment::{
-    Assignment as Kind, VariantAssignment,
+    Assignment as Kind, FallthroughAssignment, VariantAssignment,
 };
-use confidence_resolver::proto::confidence::flags::admin::v1::flag::rule::{Assignment, AssignmentSpec, BucketRange};
+use confidence_resolver::proto::confidence::flags::admin::v1::flag::rule::materialization_spec::MaterializationReadMode;
+use confidence_resolver::proto::confidence::flags::admin::v1::flag::rule::{
+    Assignment, AssignmentSpec, BucketRange, MaterializationSpec,
+};
 use confidence_resolver::proto::confidence::flags::admin::v1::flag::{Rule, Variant};
 use confidence_resolver::proto::confidence::flags::admin::v1::{Flag, ResolverState as ResolverStatePb, Segment};
 use confidence_resolver::proto::confidence::flags::resolver::v1::Sdk;
+use confidence_resolver::proto::confidence::flags::types::v1::targeting::{
+    Criterion, EqRule, Value as TargetingValue, criterion, value,
+};
+use confidence_resolver::proto::confidence::flags::types::v1::{Expression, Targeting, expression};
 use confidence_resolver::proto::confidence::iam::v1::{Client, ClientCredential, client_credential};
 use confidence_resolver::proto::google::{Struct, Value};
-use confidence_resolver::{FlagToApply, Host, ResolvedValue};
+use confidence_resolver::{FlagToApply, Host, ResolvedValue, ResolverState};
 use tributary_proto::v1::ClientResolverState;
+use tributary_state::ServedState;
+
+use crate::state::StateError;
 
 /// The client secret of [`state`].
 pub(crate) const SECRET: &str = "zq7-secret-of-the-test";
@@ -73,6 +83,98 @@ fn credential(name: &str, secret: &str) -> ClientCredential {
         credential: Some(client_credential::Credential::ClientSecret(secret)),
         ..Default::default()
     }
+}
+
+/// The materialization of `flags/sticky` in [`sticky_state`].
+pub(crate) const EXPERIMENT: &str = "materializedSegments/experiment";
+
+/// [`state`] with flags that are sticky. All but those of `flags/members` hold for users in SE alone.
+///
+/// | flag | rules |
+/// | --- | --- |
+/// | `flags/sticky` | reads and writes [`EXPERIMENT`], whatever the targeting says later |
+/// | `flags/write-only` | writes, and never reads |
+/// | `flags/paused` | only those who are in it, and writes nothing |
+/// | `flags/members` | whoever is in [`EXPERIMENT`] |
+/// | `flags/holdout` | a first rule that lets all fall through and writes that, a second that is sticky |
+pub(crate) fn sticky_state() -> ResolverStatePb {
+    let mut state = state();
+    let template = state.flags.iter().find(|flag| flag.name == "flags/half").cloned().unwrap_or_default();
+    let flag = |name: &str, segment: &str, specs: &[Option<MaterializationSpec>]| {
+        let rename = |text: &str| text.replace("flags/half", name);
+        let mut flag = template.clone();
+        flag.name = name.to_owned();
+        for variant in &mut flag.variants {
+            variant.name = rename(&variant.name);
+        }
+        let rule = flag.rules.remove(0);
+        for (spec, number) in specs.iter().zip(["one", "two"]) {
+            let mut rule = rule.clone();
+            rule.name = format!("{name}/rules/{number}");
+            rule.segment = segment.to_owned();
+            rule.materialization_spec = spec.clone();
+            for assignment in rule.assignment_spec.iter_mut().flat_map(|spec| &mut spec.assignments) {
+                if let Some(Kind::Variant(variant)) = &mut assignment.assignment {
+                    variant.variant = rename(&variant.variant);
+                }
+            }
+            flag.rules.push(rule);
+        }
+        flag
+    };
+    let spec = |read: &str, write: &str, must_match, ignores_targeting| {
+        let mode = MaterializationReadMode {
+            materialization_must_match: must_match,
+            segment_targeting_can_be_ignored: ignores_targeting,
+        };
+        let (read_materialization, write_materialization) = (read.to_owned(), write.to_owned());
+        Some(MaterializationSpec { read_materialization, write_materialization, mode: Some(mode) })
+    };
+    let (paused, holdout, second) =
+        ("materializedSegments/paused", "materializedSegments/holdout", "materializedSegments/second");
+    let mut holdouts =
+        flag("flags/holdout", SWEDEN, &[spec("", holdout, false, false), spec(second, second, false, true)]);
+    if let Some(spec) = holdouts.rules.first_mut().and_then(|rule| rule.assignment_spec.as_mut()) {
+        spec.assignments.truncate(1);
+        for assignment in &mut spec.assignments {
+            assignment.assignment = Some(Kind::Fallthrough(FallthroughAssignment {}));
+            assignment.bucket_ranges = vec![BucketRange { lower: 0, upper: 100 }];
+        }
+    }
+    state.flags.extend([
+        flag("flags/sticky", SWEDEN, &[spec(EXPERIMENT, EXPERIMENT, false, true)]),
+        flag("flags/write-only", SWEDEN, &[spec("", "materializedSegments/written", false, false)]),
+        flag("flags/paused", SWEDEN, &[spec(paused, "", true, true)]),
+        flag("flags/members", MEMBERS, &[None]),
+        holdouts,
+    ]);
+    let country = criterion::Criterion::Attribute(criterion::AttributeCriterion {
+        attribute_name: "country".to_owned(),
+        rule: Some(criterion::attribute_criterion::Rule::EqRule(EqRule {
+            value: Some(TargetingValue { value: Some(value::Value::StringValue("SE".to_owned())) }),
+        })),
+    });
+    let member = criterion::Criterion::MaterializedSegment(criterion::MaterializedSegmentCriterion {
+        materialized_segment: EXPERIMENT.to_owned(),
+    });
+    state.segments_no_bitsets.extend([targeted(SWEDEN, country), targeted(MEMBERS, member)]);
+    state
+}
+
+const SWEDEN: &str = "segments/sweden";
+const MEMBERS: &str = "segments/members";
+
+fn targeted(name: &str, criterion: criterion::Criterion) -> Segment {
+    let targeting = Targeting {
+        criteria: [("one".to_owned(), Criterion { criterion: Some(criterion) })].into(),
+        expression: Some(Expression { expression: Some(expression::Expression::Ref("one".to_owned())) }),
+    };
+    Segment { name: name.to_owned(), targeting: Some(targeting), ..Default::default() }
+}
+
+/// The resolver of `state`.
+pub(crate) fn resolver(state: &ResolverStatePb) -> Result<ResolverState, StateError> {
+    crate::state::parse(ServedState::decode(wrapped(state).into())?)
 }
 
 /// The bytes that the CDN would serve for `state`.

@@ -5,6 +5,7 @@
 //   POST /dead-queue       the same for the dead-letter queue
 //   POST /peer-queue       sends the body as a string to flag-logs-queue, as Spotify's resolver does, with the content
 //                          type of the header x-content-type; the emulator delivers it to the consumer
+//   POST /scheduled        fires the cron trigger; answers with what the runtime says of it
 //   anything else          goes to the Worker, but for what serve.mjs keeps for itself
 //
 // Arguments: the folder of the build, the folder to persist in, and the bindings as JSON.
@@ -66,6 +67,7 @@ serve(miniflare, "consumer", async (url, request) => {
     const queue = url.pathname === "/queue" ? "tributary-deltas" : "tributary-deltas-dead";
     return Response.json(await consumer.queue(queue, messages));
   }
+  if (url.pathname === "/scheduled") return Response.json(await consumer.scheduled({ cron: "* * * * *" }));
   const hasBody = request.method === "POST" || request.method === "PUT";
   const body = hasBody ? await read(request) : undefined;
   const init = { method: request.method, headers: request.headers, body, redirect: "manual" };

@@ -7,36 +7,12 @@
 //   dead      what is sent to the dead-letter queue is the test's
 
 import Consumer, { Ledger as RealLedger } from "./index.js";
-import { fate, WorkerQueue } from "./faults.js";
-
-class FaultyKv {
-  constructor(real, url) {
-    this.real = real;
-    this.url = url;
-  }
-  async put(...args) {
-    const strike = await fate(this.url, "kv");
-    if (strike !== "before") await this.real.put(...args);
-    if (strike !== "pass") throw new Error("KV PUT failed: 503 Service Unavailable");
-  }
-  get(...args) {
-    return this.real.get(...args);
-  }
-  getWithMetadata(...args) {
-    return this.real.getWithMetadata(...args);
-  }
-  list(...args) {
-    return this.real.list(...args);
-  }
-  delete(...args) {
-    return this.real.delete(...args);
-  }
-}
+import { fate, FaultyKv, WorkerQueue } from "./faults.js";
 
 export class Ledger extends RealLedger {
   #url;
   constructor(state, env) {
-    super(state, { ...env, CONFIDENCE_METRICS_KV: new FaultyKv(env.CONFIDENCE_METRICS_KV, env.FAULT_URL) });
+    super(state, { ...env, CONFIDENCE_METRICS_KV: new FaultyKv(env.CONFIDENCE_METRICS_KV, env.FAULT_URL, { put: "kv" }) });
     this.#url = env.FAULT_URL;
   }
   async fetch(request) {

@@ -8,6 +8,37 @@ export async function fate(url, place) {
 
 const base64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 
+/** A KV namespace whose puts fail, before or after they took effect, and whose gets fail or take long. */
+export class FaultyKv {
+  constructor(real, url, { put, get }) {
+    this.real = real;
+    this.url = url;
+    this.places = { put, get };
+  }
+  async put(...args) {
+    const strike = await fate(this.url, this.places.put);
+    if (strike !== "before") await this.real.put(...args);
+    if (strike !== "pass") throw new Error("KV PUT failed: 503 Service Unavailable");
+  }
+  async get(...args) {
+    if (this.places.get !== undefined) {
+      const strike = await fate(this.url, this.places.get);
+      if (strike === "slow") await scheduler.wait(20_000);
+      if (strike !== "pass") throw new Error("KV GET failed: 503 Service Unavailable");
+    }
+    return this.real.get(...args);
+  }
+  getWithMetadata(...args) {
+    return this.real.getWithMetadata(...args);
+  }
+  list(...args) {
+    return this.real.list(...args);
+  }
+  delete(...args) {
+    return this.real.delete(...args);
+  }
+}
+
 /**
  * A queue that is the test's. It has a message when the test answered that it has; where the test does not say so, it
  * may have it all the same. The name is what the `worker` crate asks a queue binding for.

@@ -3,6 +3,7 @@
 //
 //   PUT  /kv/BINDING/KEY   writes a value, and the header x-metadata as its metadata
 //   GET  /kv/BINDING/KEY   reads them back
+//   GET  /kv/BINDING       lists the keys, with when they expire
 //   anything else          is the Worker's own affair: `answer`
 
 import { createServer } from "node:http";
@@ -37,11 +38,14 @@ export function serve(miniflare, name, answer) {
   async function respond(request) {
     const url = new URL(request.url, `http://${name}`);
     if (url.pathname.startsWith("/kv/")) {
-      const [, , binding, key] = url.pathname.split("/");
+      const [, , binding, ...parts] = url.pathname.split("/");
+      const key = decodeURIComponent(parts.join("/"));
       const store = await miniflare.getKVNamespace(binding, name);
+      if (key === "") return Response.json((await store.list()).keys);
       if (request.method === "GET") {
         const { value, metadata } = await store.getWithMetadata(key, "arrayBuffer");
-        return new Response(value, { status: value === null ? 404 : 200, headers: { "x-metadata": metadata ?? "" } });
+        const word = typeof metadata === "object" && metadata !== null ? JSON.stringify(metadata) : (metadata ?? "");
+        return new Response(value, { status: value === null ? 404 : 200, headers: { "x-metadata": word } });
       }
       const metadata = request.headers["x-metadata"];
       await store.put(key, await read(request), metadata ? { metadata } : {});

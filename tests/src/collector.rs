@@ -1,4 +1,5 @@
-//! An OTLP collector that answers as a test tells it to, and remembers what it was sent. It listens on loopback only.
+//! An OTLP collector, or another server, that answers as a test tells it to, and remembers what it was sent. It listens on
+//! loopback only.
 
 use std::{
     collections::BTreeMap,
@@ -18,6 +19,8 @@ use tributary_proto::Message as _;
 pub struct Received {
     /// When its body had arrived.
     pub at: SystemTime,
+    /// Its method.
+    pub method: String,
     /// Its path.
     pub path: String,
     /// Its headers, names in lower case.
@@ -91,6 +94,8 @@ pub enum Answer {
     Slow,
     /// Success with so many bytes.
     Huge(usize),
+    /// An answer with these headers whose body breaks off before its end.
+    Cut(Vec<(String, String)>, Vec<u8>),
 }
 
 impl Answer {
@@ -210,6 +215,12 @@ fn give(mut stream: &TcpStream, answer: Answer) -> io::Result<bool> {
                 thread::sleep(Duration::from_millis(20));
             }
         }
+        Answer::Cut(headers, body) => {
+            let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            write!(stream, "HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len() + 1)?;
+            stream.write_all(&body)?;
+            Ok(false)
+        }
         Answer::Huge(bytes) => {
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n")?;
             io::copy(&mut io::repeat(b'x').take(u64::try_from(bytes).unwrap_or(u64::MAX)), &mut stream)?;
@@ -218,13 +229,14 @@ fn give(mut stream: &TcpStream, answer: Answer) -> io::Result<bool> {
     }
 }
 
-/// Reads a request with a body of known length, or in chunks; `None` at the end of the connection.
+/// Reads a request without a body, or with one of known length, or in chunks; `None` at the end of the connection.
 fn read_request(input: &mut BufReader<TcpStream>) -> io::Result<Option<Received>> {
     let mut line = String::new();
     if input.read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut headers = BTreeMap::new();
     loop {
         line.clear();
@@ -247,8 +259,9 @@ fn read_request(input: &mut BufReader<TcpStream>) -> io::Result<Option<Received>
             }
         }
     } else {
-        let length = headers.get("content-length").and_then(|length| length.parse().ok()).ok_or_else(bad)?;
+        // A request that says nothing of a body has none (RFC 9112, section 6.3).
+        let length = headers.get("content-length").map_or(Ok(0), |length| length.parse().map_err(|_| bad()))?;
         input.take(length).read_to_end(&mut body)?;
     }
-    Ok(Some(Received { at: SystemTime::now(), path, headers, body, is_accepted: false }))
+    Ok(Some(Received { at: SystemTime::now(), method, path, headers, body, is_accepted: false }))
 }

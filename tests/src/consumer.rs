@@ -167,9 +167,7 @@ impl Consumer {
     /// # Errors
     /// Where there is none.
     pub fn get_kv(&self, binding: &str, key: &str) -> Result<(Vec<u8>, String), String> {
-        let reply = self.send("GET", &format!("/kv/{binding}/{key}"), &[], b"")?;
-        let metadata = reply.header("x-metadata").to_owned();
-        if reply.status == 200 { Ok((reply.bytes, metadata)) } else { Err(format!("status {}", reply.status)) }
+        self.0.get_kv(binding, key)
     }
 
     /// Sends a request to the Worker.
@@ -178,6 +176,14 @@ impl Consumer {
     /// What went wrong with the connection.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply, String> {
         self.0.send(method, path, headers, body)
+    }
+
+    /// Fires the cron trigger, and returns when its handler has ended.
+    ///
+    /// # Errors
+    /// Where the handler failed.
+    pub fn scheduled(&self) -> Result<(), String> {
+        self.0.scheduled()
     }
 
     /// What `/metrics` says now.

@@ -1,6 +1,8 @@
 //! What the end to end tests share: an installation of both Workers in workerd, each of them alone in Miniflare,
 //! the Ledger's file, a reader of the exposition that trusts nothing, and a Cloudflare of one's own.
 
+pub mod both;
+pub mod cdn;
 pub mod chaos;
 pub mod cloudflare;
 pub mod collector;

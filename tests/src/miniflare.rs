@@ -22,7 +22,7 @@ pub struct Miniflare {
 }
 
 impl Miniflare {
-    /// Starts `worker` (`consumer` or `producer`), which persists in `folder`, with these bindings.
+    /// Starts `worker` (`consumer`, `producer` or `both`), which persists in `folder`, with these bindings.
     ///
     /// # Errors
     /// Why it did not start.
@@ -30,7 +30,7 @@ impl Miniflare {
         let repository = repository().canonicalize().map_err(|error| error.to_string())?;
         let mut process = Command::new(repository.join("wrangler/node_modules/.bin/node"))
             .arg(repository.join(format!("tests/miniflare/{worker}.mjs")))
-            .arg(repository.join(worker).join("build"))
+            .arg(if worker == "both" { repository.clone() } else { repository.join(worker).join("build") })
             .arg(folder)
             .arg(bindings.to_string())
             .stdin(Stdio::piped())
@@ -63,6 +63,15 @@ impl Miniflare {
         self.client.send(method, &format!("{}{path}", self.base_url), headers, body)
     }
 
+    /// Fires the cron trigger, and returns when its handler has ended.
+    ///
+    /// # Errors
+    /// Where the handler failed.
+    pub fn scheduled(&self) -> Result<(), String> {
+        let reply = self.send("POST", "/scheduled", &[], b"")?;
+        if reply.json().get("outcome").is_some_and(|outcome| outcome == "ok") { Ok(()) } else { Err(reply.body) }
+    }
+
     /// Writes a value into a KV namespace.
     ///
     /// # Errors
@@ -70,6 +79,16 @@ impl Miniflare {
     pub fn put_kv(&self, binding: &str, key: &str, value: &[u8]) -> Result<(), String> {
         let reply = self.send("PUT", &format!("/kv/{binding}/{key}"), &[], value)?;
         if reply.status == 200 { Ok(()) } else { Err(reply.body) }
+    }
+
+    /// Reads a value from a KV namespace, and its metadata: a word as it is, anything else as JSON.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn get_kv(&self, binding: &str, key: &str) -> Result<(Vec<u8>, String), String> {
+        let reply = self.send("GET", &format!("/kv/{binding}/{key}"), &[], b"")?;
+        let metadata = reply.header("x-metadata").to_owned();
+        if reply.status == 200 { Ok((reply.bytes, metadata)) } else { Err(format!("status {}", reply.status)) }
     }
 
     /// Ends the runtime and everything in it at once, as a power cut would; what it persisted stays, and what others

@@ -4,7 +4,8 @@
 
 use std::{collections::BTreeSet, fs};
 
-use tributary_consumer::{dead_letters, otlp, scrape, self_metrics};
+use tributary_consumer::{dead_letters, otlp, scrape, self_metrics, state_refresh};
+use tributary_producer::metrics as producer;
 use tributary_proto::flag_logs::ResolveReason;
 use tributary_telemetry::{
     FamilyDescriptor, MetricKind,
@@ -24,9 +25,9 @@ fn dashboard() -> Dashboard {
 }
 
 fn families() -> Vec<&'static FamilyDescriptor> {
-    let endpoints = scrape::metrics::ALL.into_iter().chain(otlp::metrics::ALL);
+    let endpoints = scrape::metrics::ALL.into_iter().chain(otlp::metrics::ALL).chain(state_refresh::metrics::ALL);
     let own = self_metrics::ALL.into_iter().chain(dead_letters::metrics::ALL).chain(endpoints);
-    catalog::ALL.into_iter().chain(own).collect()
+    catalog::ALL.into_iter().chain(own).chain(producer::ALL.iter()).collect()
 }
 
 /// The names under which a family's samples are exposed.
@@ -156,7 +157,7 @@ fn every_name_in_rules_and_pages_is_exported_or_recorded() {
             assert!(recorded.contains(word), "{word} is recorded nowhere");
         }
     }
-    for page in ["docs/operations.md", "docs/scrape.md", "docs/otlp.md"] {
+    for page in ["docs/operations.md", "docs/scrape.md", "docs/otlp.md", "docs/state.md"] {
         let text = read(page);
         for name in words_like_metrics(&text) {
             assert!(is_known(name), "{page} speaks of {name}, which nobody exports");

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 
 use js_sys::Uint8Array;
-use tributary_proto::{Message as _, flag_logs::WriteFlagLogsRequest, v1::ClientResolverState};
+use tributary_proto::flag_logs::WriteFlagLogsRequest;
+use tributary_state::{platform::PlatformCipher, sealed};
 use worker::{AbortController, Env, Fetch, Headers, Method, Request, RequestInit};
 
 use super::{
@@ -37,8 +38,9 @@ impl<'a> Backend<'a> {
     async fn read_route(&self) -> worker::Result<Route> {
         let state = self.env.kv(STATE_KV)?.get(STATE_KEY).bytes().await?;
         let Some(bytes) = state else { return Ok(Route::default()) };
-        let state = ClientResolverState::decode(bytes.as_slice())
-            .map_err(|error| worker::Error::RustError(format!("the resolver state does not decode: {error}")))?;
+        let opened = sealed::open(bytes, self.config.state_key.key(), &PlatformCipher).await;
+        let state =
+            opened.map_err(|error| worker::Error::RustError(format!("the resolver state cannot be read: {error}")))?;
         Ok(Route::new(&state.log_destinations, state.account_id))
     }
 

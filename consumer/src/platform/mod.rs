@@ -12,4 +12,5 @@ pub(crate) mod object;
 pub(crate) mod queue;
 pub(crate) mod report;
 pub(crate) mod runtime;
+pub(crate) mod state_refresh;
 pub(crate) mod status_page;

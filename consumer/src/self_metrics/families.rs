@@ -107,7 +107,8 @@ pub const LAST_APPLIED: FamilyDescriptor = FamilyDescriptor::from_static(
 
 /// All families of this module; those of dead letters are in
 /// [`dead_letters::metrics::ALL`](crate::dead_letters::metrics::ALL), those of the endpoint in
-/// [`scrape::metrics::ALL`](crate::scrape::metrics::ALL).
+/// [`scrape::metrics::ALL`](crate::scrape::metrics::ALL), those of the state in
+/// [`state_refresh::metrics::ALL`](crate::state_refresh::metrics::ALL).
 pub static ALL: [&FamilyDescriptor; 22] = [
     &MESSAGES,
     &MALFORMED,

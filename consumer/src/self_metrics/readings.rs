@@ -18,7 +18,7 @@ use crate::{
     custom::Refusal,
     dead_letters,
     ledger::{book::ForgetReason, commit::StreamKind},
-    scrape,
+    scrape, state_refresh,
 };
 
 /// What is known of the Ledger beside its state, at the time of a publication.
@@ -71,6 +71,7 @@ pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(
     let _declared = confidence::declare_resolver(state, resolver_id).map_err(NotRecorded::new)?;
     dead_letters::metrics::declare(state)?;
     scrape::metrics::declare(state)?;
+    state_refresh::metrics::declare(state)?;
     let mut zero = |family: &FamilyDescriptor, pairs: &[(&str, &str)]| -> Result<(), NotRecorded> {
         let _declared = state.declare(family, labels(pairs)?, Zero::Counter);
         Ok(())

@@ -20,9 +20,10 @@ use crate::fixture;
 /// # Panics
 /// Where a property does not hold.
 pub fn run(data: &[u8]) {
-    for config in [fixture::config(), Config::default()] {
-        let result = resolve::parse(data, &config)
-            .and_then(|call| fixture::with_state(|state| resolve::run::<WorkerHost>(call, state, &config)));
+    for (config, is_sticky) in [(fixture::config(), true), (Config::default(), false)] {
+        let result = resolve::parse(data, &config).and_then(|call| {
+            fixture::with_state(|state| resolve::run::<WorkerHost>(call, state, &config, is_sticky)?.without_records())
+        });
         let logs = host::drain().logs;
         match result {
             Ok(resolved) => {

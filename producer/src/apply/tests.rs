@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Secret;
 use crate::host::{self, WorkerHost};
-use crate::testing::{SECRET, state, wrapped};
+use crate::testing::{SECRET, state};
 
 fn resolver_state() -> ResolverState {
-    crate::state::parse(&wrapped(&state())).unwrap()
+    crate::testing::resolver(&state()).unwrap()
 }
 
 fn with_key() -> Config {
@@ -20,7 +20,13 @@ fn with_key() -> Config {
 fn token() -> Vec<u8> {
     let body = format!("{{\"clientSecret\":\"{SECRET}\",\"flags\":[\"flags/all\"],\"apply\":false}}");
     let call = crate::resolve::parse(body.as_bytes(), &with_key()).unwrap();
-    crate::resolve::run::<WorkerHost>(call, &resolver_state(), &with_key()).unwrap().response.resolve_token.to_vec()
+    crate::resolve::run::<WorkerHost>(call, &resolver_state(), &with_key(), false)
+        .unwrap()
+        .without_records()
+        .unwrap()
+        .response
+        .resolve_token
+        .to_vec()
 }
 
 fn body(token: &[u8], flag: &str, apply_time: &str, send_time: &str) -> String {

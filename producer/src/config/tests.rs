@@ -18,6 +18,7 @@ fn an_empty_environment_gives_the_defaults_and_says_what_is_refused() {
 fn a_full_environment_is_read() {
     let (config, problems) = parse(&[
         (ENCRYPTION_KEY, KEY),
+        (KEY_VARIABLE, &"0f".repeat(32)),
         (ALLOWED_ORIGIN, "https://example.com"),
         (FORCE_APPLY, "True"),
         (RESOLVER_ID, "edge-1"),
@@ -27,6 +28,7 @@ fn a_full_environment_is_read() {
     ]);
     assert_eq!(problems, vec![]);
     assert_eq!(*config.encryption_key.unwrap().expose(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    assert_eq!(config.state_key, StateKey::parse(&"0f".repeat(32)).ok());
     assert_eq!(config.allowed_origin, "https://example.com");
     assert!(config.force_apply);
     assert_eq!(config.resolver_id, "edge-1");
@@ -40,6 +42,7 @@ fn unusable_values_fall_back_to_the_default_and_are_named_without_their_value() 
     let long = "x".repeat(129);
     let bad = [
         (ENCRYPTION_KEY, "hunter2-not-base64!"),
+        (KEY_VARIABLE, "hunter2-not-hexadecimal"),
         (ALLOWED_ORIGIN, "https://a\r\nx: y"),
         (FORCE_APPLY, "maybe-hunter2"),
         (RESOLVER_ID, long.as_str()),
@@ -85,5 +88,21 @@ fn a_secret_shows_nothing() {
     let secret = Secret::new("hunter2");
     assert!(!format!("{secret:?} {secret}").contains("hunter2"));
     let (config, _) = parse(&[(ENCRYPTION_KEY, KEY)]);
-    assert!(!format!("{config:?}").contains("15"));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("14, 15") && !shown.contains(KEY), "{shown}");
+}
+
+#[test]
+fn sticky_assignments_are_kept_for_90_days_for_ever_or_as_long_as_is_said() {
+    let ttl = |text: &str| {
+        let (config, problems) = parse(&[(ENCRYPTION_KEY, KEY), (MATERIALIZATION_TTL_SECONDS, text)]);
+        (config.materialization_ttl_secs, problems.len())
+    };
+    assert_eq!(ttl(""), (Some(90 * 24 * 3_600), 0));
+    assert_eq!(ttl("3600"), (Some(3_600), 0));
+    assert_eq!(ttl("0"), (None, 0));
+    // KV takes no less, and what is longer than ten years is a mistake.
+    assert_eq!(ttl("59"), (Some(60), 1));
+    assert_eq!(ttl("99999999999"), (Some(315_360_000), 1));
+    assert_eq!(ttl("90d"), (Some(7_776_000), 1));
 }

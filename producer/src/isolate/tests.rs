@@ -11,7 +11,7 @@ use crate::testing::{SECRET, state, wrapped};
 fn isolate() -> Isolate {
     let isolate = Isolate::new(|_| None, None).unwrap();
     let fetched = crate::state::Fetched { bytes: wrapped(&state()), metadata: None };
-    isolate.state.borrow_mut().finish(500, Ok(Some(fetched))).unwrap();
+    isolate.state.borrow_mut().finish(500, fetched.into_plain()).unwrap();
     isolate
 }
 
@@ -22,7 +22,8 @@ fn resolve(isolate: &Isolate, key: &str, flags: &str) -> Observation {
     );
     let state = isolate.state.borrow().current().unwrap();
     let call = resolve::parse(body.as_bytes(), &isolate.config).unwrap();
-    let resolved = resolve::run::<WorkerHost>(call, &state.resolver, &isolate.config).unwrap();
+    let resolved =
+        resolve::run::<WorkerHost>(call, &state.resolver, &isolate.config, false).unwrap().without_records().unwrap();
     Observation { start_micros: 0, after_resolve_micros: 0, reasons: resolved.reasons() }
 }
 

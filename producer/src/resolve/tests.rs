@@ -5,10 +5,10 @@ use super::*;
 use crate::config::Secret;
 use crate::host::{self, WorkerHost};
 use crate::limits::MAX_BODY_BYTES;
-use crate::testing::{SECRET, state, wrapped};
+use crate::testing::{SECRET, state};
 
 fn resolver_state() -> ResolverState {
-    crate::state::parse(&wrapped(&state())).unwrap()
+    crate::testing::resolver(&state()).unwrap()
 }
 
 fn with_key() -> Config {
@@ -16,7 +16,7 @@ fn with_key() -> Config {
 }
 
 fn resolve(body: &str, config: &Config) -> Result<Resolved, ApiError> {
-    run::<WorkerHost>(parse(body.as_bytes(), config)?, &resolver_state(), config)
+    run::<WorkerHost>(parse(body.as_bytes(), config)?, &resolver_state(), config, false)?.without_records()
 }
 
 fn body(fields: &str) -> String {
@@ -209,7 +209,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         if let Ok(call) = parse(&bytes, &Config::default()) {
-            prop_assert!(run::<WorkerHost>(call, &resolver_state(), &Config::default()).is_err());
+            prop_assert!(run::<WorkerHost>(call, &resolver_state(), &Config::default(), true).is_err());
         }
     }
 }
@@ -224,10 +224,14 @@ fn the_sample_state_resolves() {
         account_id: "confidence-demo-june".to_owned(),
         log_destinations: vec![],
     };
-    let state = crate::state::parse(&tributary_proto::Message::encode_to_vec(&wrapper)).unwrap();
+    let state = crate::state::parse(
+        tributary_state::ServedState::decode(tributary_proto::Message::encode_to_vec(&wrapper).into()).unwrap(),
+    )
+    .unwrap();
     let body = "{\"flags\":[\"flags/fallthrough-test-2\"],\"clientSecret\":\"mkjJruAATQWjeY7foFIWfVAcBWnci2YF\",\
                 \"evaluationContext\":{\"visitor_id\":\"26\"},\"apply\":true}";
     let config = Config::default();
-    let resolved = run::<WorkerHost>(parse(body.as_bytes(), &config).unwrap(), &state, &config).unwrap();
+    let step = run::<WorkerHost>(parse(body.as_bytes(), &config).unwrap(), &state, &config, true);
+    let resolved = step.unwrap().without_records().unwrap();
     assert_eq!(resolved.reasons(), vec![1]);
 }

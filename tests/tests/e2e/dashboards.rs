@@ -25,13 +25,17 @@ use crate::prometheus::Prometheus;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Panels without data in a run of ours in which everything but one delivery goes well: what never happened here, what
-/// only other providers report.
-const EMPTY_HERE: [&str; 5] = [
+/// only other providers report, what only a cron does, which fires nowhere but in production, and what needs a store for
+/// sticky assignments.
+const EMPTY_HERE: [&str; 8] = [
     "Messages that cannot be read",
     "Deduplication of applies",
     "Fill of the deduplication map",
     "Events",
     "Provider starts",
+    "Time since the last refresh",
+    "Sticky assignments read",
+    "Sticky assignments written",
 ];
 
 /// What a local Confidence provider says after `n` scrapes: the same families with labels of its own, none of them

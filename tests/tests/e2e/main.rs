@@ -19,6 +19,8 @@
 //! | `otlp_collector` | the OpenTelemetry Collector serves what it was pushed as what `/metrics` serves |
 //! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
 //! | `dashboards` | the dashboard, the alerts and the scrape examples work on a real run, in a real Prometheus |
+//! | `state` | a state that changes at the CDN is resolved without a deployment, and nothing bad ever replaces it |
+//! | `sticky` | who was assigned a variant keeps it, across isolates, and a store that fails costs nobody else anything |
 //! | `status_page` | a real Chromium logs in and sees what /metrics says |
 //! | `parsers` | the reference parsers of both text formats read what we write |
 //!
@@ -43,4 +45,6 @@ mod parsers;
 mod pipeline;
 mod prometheus;
 mod scrape;
+mod state;
 mod status_page;
+mod sticky;

@@ -100,6 +100,7 @@ fn body(start: u64, end: u64, bounds: &[f64], count: u64) -> serde_json::Value {
 fn the_validator_refuses_what_breaks_a_rule() {
     let send = |bodies: &[String]| {
         let receive = |body: &String| Received {
+            method: "POST".to_owned(),
             at: std::time::SystemTime::now(),
             path: String::new(),
             headers: [("content-type".to_owned(), "application/json".to_owned())].into(),

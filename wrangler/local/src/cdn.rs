@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use sha2::Digest as _;
+use tributary_state::address;
 
-use crate::random::hex;
 use crate::secrets::Secret;
 use crate::state_file::{self, ServedState, StateError};
 
 /// Address of the CDN; `CONFIDENCE_CDN_URL` overrides it.
-pub const BASE_URL: &str = "https://confidence-resolver-state-cdn.spotifycdn.com";
+pub const BASE_URL: &str = address::CDN_URL;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// KV takes values up to 25 MiB, so a larger state could not be served.
@@ -86,11 +85,12 @@ pub fn fetch_unless(
     suffix: &str,
     etag: Option<&str>,
 ) -> Result<Fetched, CdnError> {
-    let address = hex(&sha2::Sha256::digest(client_secret.reveal().as_bytes()));
-    let url = format!("{}/{address}{suffix}", base_url.trim_end_matches('/'));
+    let url = address::state_url(base_url, client_secret.reveal()) + suffix;
+    // The last part opens the state, so nobody is shown it.
+    let address = url.rsplit('/').next().unwrap_or(&url);
     let transport = |error: ureq::Error| CdnError::Transport {
         base_url: base_url.to_owned(),
-        reason: error.to_string().replace(&address, "…"),
+        reason: error.to_string().replace(address, "…"),
     };
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build().into();
