@@ -21,7 +21,7 @@ const KEYS: f64 = 2.0;
 /// Commits between two folds of the Ledger's journal.
 const JOURNAL_COMMITS: f64 = 1_024.0;
 /// How long an isolate keeps the resolver state before it reads KV again.
-const STATE_SECONDS: f64 = 30.0;
+const STATE_SECONDS: f64 = 15.0;
 /// What a Durable Object of 128 MB uses while it is awake, which with traffic is always.
 const LEDGER_GIGABYTES: f64 = 0.128;
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tributary_local::cdn::{self, CdnError, Fetched};
 use tributary_local::secrets::Secret;
+use tributary_state::sealed::{ADDRESS_SUFFIX, NONCE_BYTES, TAG_BYTES};
 
 use crate::cloudflare::client::Client;
 use crate::cloudflare::error::ApiError;
@@ -39,10 +40,8 @@ pub enum StateError {
     Api(#[from] ApiError),
 }
 
-/// What is appended to the address of a state that the CDN serves encrypted.
-const SEALED_SUFFIX: &str = ".enc";
 /// The least bytes of an encrypted state: nonce, one byte, tag.
-const MIN_SEALED_BYTES: usize = 12 + 1 + 16;
+const MIN_SEALED_BYTES: usize = NONCE_BYTES + 1 + TAG_BYTES;
 
 /// Asks the CDN for a state that `namespace` does not hold yet; `None` where it holds the current one.
 /// An encrypted one is stored as it is served; whether it decrypts is seen when the producer is asked.
@@ -61,7 +60,7 @@ pub fn look(
         Some(namespace) => kv::metadata(client, account_id, namespace, STATE_KEY)?.as_ref().and_then(etag_of),
         None => None,
     };
-    let suffix = if is_sealed { SEALED_SUFFIX } else { "" };
+    let suffix = if is_sealed { ADDRESS_SUFFIX } else { "" };
     let (bytes, etag) = match cdn::fetch_unless(cdn_url, client_secret, suffix, stored.as_deref())? {
         Fetched::NotModified => return Ok(None),
         Fetched::Found { bytes, etag } => (bytes, etag.filter(|etag| etag.len() <= MAX_ETAG_BYTES)),
