@@ -16,7 +16,6 @@ use std::{
 
 use tributary_proto::{
     dead_letter::DeadLetter,
-    flag_logs::WriteFlagLogsRequest,
     v1::{CommitRequest, CommitResponse, commit_response::Verdict},
 };
 
@@ -53,8 +52,8 @@ pub trait LedgerPort {
 pub trait BackendPort {
     /// Where the resolver state says that flag logs go.
     async fn route(&self) -> Route;
-    /// Delivers one request to one destination. A connection that fails or times out is `Unavailable`.
-    async fn deliver(&self, route: &Route, destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome;
+    /// Delivers one request, an encoded `WriteFlagLogsRequest`, to one destination. A connection that fails or times out is `Unavailable`.
+    async fn deliver(&self, route: &Route, destination: Destination, logs: &[u8]) -> DeliveryOutcome;
     /// Now, in milliseconds since the epoch: what bounds the time that a batch's deliveries take together.
     fn now_ms(&self) -> u64;
 }

@@ -7,7 +7,7 @@ use tributary_proto::{
     Message as _,
     envelope::{Envelope, StreamId},
     events::FlagAssigned,
-    flag_logs::{ResolveReason, TelemetryData, telemetry_data::ResolveRate},
+    flag_logs::{ResolveReason, TelemetryData, WriteFlagLogsRequest, telemetry_data::ResolveRate},
     v1::dead_letter::Body,
 };
 use tributary_telemetry::{LabelSet, Value};
@@ -131,7 +131,8 @@ impl BackendPort for FakeBackend {
         self.route.clone()
     }
 
-    async fn deliver(&self, _route: &Route, destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome {
+    async fn deliver(&self, _route: &Route, destination: Destination, logs: &[u8]) -> DeliveryOutcome {
+        let logs = WriteFlagLogsRequest::decode(logs).unwrap();
         *self.requests.borrow_mut() += 1;
         let is_refused = |id: &String| logs.flag_assigned.iter().any(|assigned| assigned.resolve_id == *id);
         let refused = self.refused.iter().find(|(id, _)| is_refused(id));

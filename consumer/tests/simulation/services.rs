@@ -270,7 +270,8 @@ impl BackendPort for Backend {
         Route::new(&[1, 2], "account".into())
     }
 
-    async fn deliver(&self, _route: &Route, _destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome {
+    async fn deliver(&self, _route: &Route, _destination: Destination, logs: &[u8]) -> DeliveryOutcome {
+        let logs = &WriteFlagLogsRequest::decode(logs).unwrap();
         give_way().await;
         if self.world.fault("backend down", 60) {
             return DeliveryOutcome::Unavailable { retry_after: None };
