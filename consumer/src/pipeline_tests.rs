@@ -62,14 +62,13 @@ impl FakeLedger {
 }
 
 impl LedgerPort for FakeLedger {
-    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         let fault = self.faults.borrow_mut().pop_front().flatten();
         if fault == Some(LedgerFault::Before) {
             return Err(LedgerFailure("down".into()));
         }
         // Over the wire and back, as in the Worker.
-        let request = CommitRequest::decode(request.encode_to_vec().as_slice()).unwrap();
-        let commit = Commit::from_wire(request).map_err(|error| LedgerFailure(error.to_string()))?;
+        let commit = Commit::decode(request).map_err(|error| LedgerFailure(error.to_string()))?;
         let records = commit.records.len();
         let decision = self.memory.borrow_mut().commit(&commit, NOW).unwrap();
         if fault == Some(LedgerFault::After) {
@@ -604,7 +603,7 @@ fn an_empty_batch_is_no_trouble() {
 fn a_ledger_that_answers_nonsense_is_a_failure_and_not_a_loop() {
     struct Nonsense(CommitResponse);
     impl LedgerPort for Nonsense {
-        async fn commit(&self, _request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+        async fn commit(&self, _request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
             Ok(self.0.clone())
         }
     }
@@ -652,7 +651,7 @@ fn dimensions_are_switched_on_and_off_without_losing_or_doubling_a_count() {
 struct Slow<'a>(&'a FakeLedger, usize);
 
 impl LedgerPort for Slow<'_> {
-    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         let mut turns = self.1;
         std::future::poll_fn(|context| match turns.checked_sub(1) {
             None => std::task::Poll::Ready(()),

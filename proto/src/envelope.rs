@@ -14,10 +14,14 @@ use prost::Message as _;
 
 #[cfg(feature = "confidence")]
 use crate::{
-    flag_log_bytes::{Cursor, Field, FlagLogs, Malformed, Packed, pack, unpack_into},
+    flag_log_bytes::{FlagLogs, Packed, pack, unpack_into},
     flag_logs::WriteFlagLogsRequest,
+    wire::Malformed,
 };
-use crate::v1;
+use crate::{
+    v1,
+    wire::{Cursor, Field},
+};
 
 /// The most bytes that an envelope may have.
 ///
@@ -72,7 +76,13 @@ impl std::fmt::Debug for StreamId {
 
 impl std::fmt::Display for StreamId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0x0f)]);
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
     }
 }
 
@@ -314,7 +324,6 @@ impl<'a> Fields<'a> {
     /// Finds them; where they do not stand as our own writers write them, in what `kept` keeps decoded.
     fn read(bytes: &'a [u8], kept: &'a mut Option<v1::Envelope>) -> Result<Self, EnvelopeError> {
         within(bytes.len(), MAX_MESSAGE_BYTES)?;
-        #[cfg(feature = "confidence")]
         if let Some(fields) = Self::in_place(bytes) {
             return Ok(fields);
         }
@@ -336,7 +345,6 @@ impl<'a> Fields<'a> {
     }
 
     /// Every field at most once, in the order of numbers, and none that is not known; `None` for anything else.
-    #[cfg(feature = "confidence")]
     fn in_place(bytes: &'a [u8]) -> Option<Self> {
         let mut fields = Self {
             format: 0,
@@ -404,7 +412,6 @@ impl<'a> Fields<'a> {
 }
 
 /// Most producers have a name and nothing else.
-#[cfg(feature = "confidence")]
 fn read_producer(bytes: &[u8]) -> Option<v1::Producer> {
     let mut cursor = Cursor::new(bytes);
     if let Ok(Some((1, Field::Bytes(name)))) = cursor.field()

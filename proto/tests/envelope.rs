@@ -65,7 +65,10 @@ fn the_format_is_raised_by_what_an_older_reader_would_pass_over_and_by_nothing_e
         assert_eq!(wire.format, if raised { 2 } else { 1 });
         wire.format = 1;
         let lowered = Envelope::decode(&wire.encode_to_vec());
-        assert_eq!(lowered, if raised { Err(EnvelopeError::FormatTooLow { format: 1, needed: 2 }) } else { Ok(envelope()) });
+        assert_eq!(
+            lowered,
+            if raised { Err(EnvelopeError::FormatTooLow { format: 1, needed: 2 }) } else { Ok(envelope()) }
+        );
     }
     assert_eq!(EnvelopeError::FormatTooLow { format: 1, needed: 2 }.reason(), "format");
     // A format that is higher than it had to be is taken.

@@ -9,6 +9,7 @@
 //! | `scraping` | from a state to the text of a scrape, also beside the two Prometheus clients |
 //! | `totals` | the proof, before anything is measured, that both sides count the same |
 //! | `table` | criterion, and the table at the end |
+//! | `floor` | the least that any program would have to do for the consumer's messages |
 //! | `instructions` | the same work counted by callgrind, with allocations |
 //!
 //! Left out in the peer's favour: its consumer also reads its snapshot back from JSON and renders the text with every
@@ -24,6 +25,8 @@
 
 #[path = "peer/consuming.rs"]
 mod consuming;
+#[path = "peer/floor.rs"]
+mod floor;
 #[path = "peer/inputs.rs"]
 mod inputs;
 #[path = "peer/instructions.rs"]

@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tributary_proto::{
     Message as _,
-    flag_log_bytes::{CLIENT_RESOLVE_INFO, Cursor, FLAG_RESOLVE_INFO, Field, FlagLogs},
+    flag_log_bytes::{CLIENT_RESOLVE_INFO, FLAG_RESOLVE_INFO, FlagLogs},
     flag_logs::{Sdk, TelemetryData, WriteFlagLogsRequest},
     resolve_info::{
         ClientResolveInfo, FlagResolveInfo,
         client_resolve_info::EvaluationContextSchemaInstance,
         flag_resolve_info::{AssignmentResolveInfo, RuleResolveInfo, VariantResolveInfo},
     },
+    wire::{Cursor, Field},
 };
 use tributary_telemetry::confidence::{TelemetryDelta, TelemetryMergeError, TelemetryReport};
 

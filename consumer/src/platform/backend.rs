@@ -49,9 +49,7 @@ impl<'a> Backend<'a> {
             headers.set("Authorization", &format!("ClientSecret {}", secret.expose()))?;
         }
         let mut init = RequestInit::new();
-        init.with_method(Method::Post)
-            .with_headers(headers)
-            .with_body(Some(Uint8Array::from(&*request.body).into()));
+        init.with_method(Method::Post).with_headers(headers).with_body(Some(Uint8Array::from(&*request.body).into()));
         let request = Request::new_with_init(&request.url, &init)?;
         let controller = AbortController::default();
         let signal = controller.signal();

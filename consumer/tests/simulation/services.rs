@@ -26,7 +26,7 @@ use tributary_consumer::{
 use tributary_proto::{
     Message as _,
     flag_logs::WriteFlagLogsRequest,
-    v1::{CommitRequest, CommitResponse, commit_response::Verdict},
+    v1::{CommitResponse, commit_response::Verdict},
 };
 use tributary_telemetry::{LabelSet, Snapshot, Value};
 
@@ -122,7 +122,7 @@ impl Object {
 
     /// `Err`: the transaction failed, and nothing is stored of it.
     fn commit(&mut self, request: &[u8], now_ms: u64, fails: bool) -> Result<CommitResponse, LedgerFailure> {
-        let commit = Commit::from_wire(CommitRequest::decode(request).unwrap()).unwrap();
+        let commit = Commit::decode(request).unwrap();
         let ids: Vec<String> = serde_json::from_str(&storage::encode_ids(&commit.streams())).unwrap();
         let known = ids.iter().filter_map(|id| self.streams.get(id)).map(|row| storage::decode_row(row).unwrap());
         let known = known.collect();
@@ -229,13 +229,13 @@ pub(crate) fn number(state: &Snapshot, family: &str, resolver_id: &str) -> u64 {
 }
 
 impl LedgerPort for Ledger {
-    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         give_way().await;
         if self.world.fault("commits refused", 10) {
             return Err(LedgerFailure("overloaded".into()));
         }
         let fails = self.world.fault("writes failed", 5);
-        let response = self.object.borrow_mut().commit(&request.encode_to_vec(), self.world.now_ms.get(), fails)?;
+        let response = self.object.borrow_mut().commit(request, self.world.now_ms.get(), fails)?;
         give_way().await;
         if self.world.fault("answers lost", 20) {
             return Err(LedgerFailure("no answer".into()));

@@ -5,19 +5,21 @@
 //! resolve; here they are one pass over the bytes. What this takes is exactly what the generated code takes, but for the
 //! entries of maps, whose wire type the generated code does not look at.
 
+mod check;
 mod packed;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 pub(crate) use packed::{Packed, pack};
-pub use wire::{Cursor, Field, Malformed};
 
 use prost::Message as _;
 
-use self::wire::{DEPTH, check};
-use crate::flag_logs::{TelemetryData, WriteFlagLogsRequest};
+use self::check::{check, check_field};
+use crate::{
+    flag_logs::{TelemetryData, WriteFlagLogsRequest},
+    wire::{Cursor, DEPTH, Malformed},
+};
 
 /// An encoded `WriteFlagLogsRequest`, checked, its parts by the field that they are in.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,7 +88,7 @@ impl FlagLogs {
                 }
                 (FLAG_ASSIGNED..=FLAG_RESOLVE_INFO, _) => return Err(Malformed::Type),
                 _ => {
-                    cursor.check(&wire::Schema(&[]), number, wire_type, DEPTH)?;
+                    check_field(&mut cursor, &check::Schema(&[]), number, wire_type, DEPTH)?;
                     runs.turn(Part::None, at);
                 }
             }

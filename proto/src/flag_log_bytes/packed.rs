@@ -11,10 +11,13 @@
 use std::collections::HashMap;
 
 use super::{
+    check::{check, check_text},
     schema::{APPLIED_FLAG, FALLTHROUGH, FLAG_ASSIGNED, TIMESTAMP},
-    wire::{Cursor, DEPTH, Field, Malformed, bytes_len, check, check_text, put_bytes, put_varint, varint_len},
 };
-use crate::envelope::MAX_MESSAGE_BYTES;
+use crate::{
+    envelope::MAX_MESSAGE_BYTES,
+    wire::{Cursor, DEPTH, Field, Malformed, put_bytes, put_varint},
+};
 
 /// Keys of one byte: number and wire type.
 const fn key(number: u8) -> u8 {
@@ -157,7 +160,7 @@ impl<'a> Flag<'a> {
         put_bytes(out, key(2), self.middle);
         for Hole { before, after, .. } in holes(self.fallthroughs).flatten() {
             out.push(key(3));
-            put_varint(out, bytes_len(before.len()).saturating_add(bytes_len(after.len())));
+            put_len(out, bytes_len(before.len()).saturating_add(bytes_len(after.len())));
             put_bytes(out, key(1), before);
             put_bytes(out, key(2), after);
         }
@@ -238,7 +241,7 @@ impl Packer {
         self.event.clear();
         if client > 0 {
             self.event.push(1 << 3);
-            put_varint(&mut self.event, client);
+            put_len(&mut self.event, client);
         }
         put_bytes(&mut self.event, key(2), event.resolve_id);
         let [templates, keys, times] = &mut self.numbers;
@@ -253,9 +256,9 @@ impl Packer {
             if is_new {
                 put_bytes(&mut self.entries, key(3), &self.template);
             }
-            put_varint(templates, template);
-            put_varint(keys, last_key.number(flag.targeting_key, key(3), &mut self.event));
-            put_varint(times, last_time.number(flag.apply_time, key(4), &mut self.event));
+            put_len(templates, template);
+            put_len(keys, last_key.number(flag.targeting_key, key(3), &mut self.event));
+            put_len(times, last_time.number(flag.apply_time, key(4), &mut self.event));
         }
         if !templates.is_empty() {
             put_bytes(&mut self.event, key(5), templates);
@@ -274,7 +277,7 @@ impl Packer {
         let mut out = Vec::with_capacity(self.entries.len().saturating_add(self.events.len()).saturating_add(8));
         if position > 0 {
             out.push(1 << 3);
-            put_varint(&mut out, position);
+            put_len(&mut out, position);
         }
         out.append(&mut self.entries);
         out.append(&mut self.events);
@@ -426,7 +429,7 @@ impl<'a> Unpacked<'a> {
         }
         out.reserve(bytes_len(body));
         out.push(RECORD);
-        put_varint(out, body);
+        put_len(out, body);
         out.extend_from_slice(client);
         put_bytes(out, RESOLVE_ID, event.resolve_id);
         for flag in &event.flags {
@@ -461,7 +464,7 @@ impl<'a> Unpacked<'a> {
     #[inline]
     fn write_flag(&self, flag: &FlagParts<'a>, out: &mut Vec<u8>) {
         out.push(FLAG);
-        put_varint(out, flag.len);
+        put_len(out, flag.len);
         out.extend_from_slice(flag.head);
         if let Some(key) = flag.targeting_key {
             put_bytes(out, TARGETING_KEY, key);
@@ -469,7 +472,7 @@ impl<'a> Unpacked<'a> {
         out.extend_from_slice(flag.middle);
         for (before, after) in self.fallthroughs_of(flag) {
             out.push(FALLTHROUGHS);
-            put_varint(out, fallthrough_len(before, flag.targeting_key, after));
+            put_len(out, fallthrough_len(before, flag.targeting_key, after));
             out.extend_from_slice(before);
             if let Some(key) = flag.targeting_key {
                 put_bytes(out, FALLTHROUGH_KEY, key);
@@ -559,4 +562,30 @@ impl<'a> Parts<'a> {
         }
         Ok(())
     }
+}
+
+/// How many bytes a number takes.
+#[inline]
+const fn varint_len(value: usize) -> usize {
+    if value < 0x80 {
+        1
+    } else if value < 0x4000 {
+        2
+    } else {
+        let bits = usize::BITS - value.leading_zeros();
+        bits.div_ceil(7) as usize
+    }
+}
+
+/// Writes a length, or a place in something that has one.
+#[inline]
+fn put_len(out: &mut Vec<u8>, len: usize) {
+    // No platform has longer ones.
+    put_varint(out, u64::try_from(len).unwrap_or(u64::MAX));
+}
+
+/// How many bytes such a field takes.
+#[inline]
+const fn bytes_len(bytes: usize) -> usize {
+    1 + varint_len(bytes) + bytes
 }

@@ -1,7 +1,7 @@
 //! The messages of a `WriteFlagLogsRequest`, as far as their bytes must be told right from wrong. `tests.rs` holds them
 //! against the generated code.
 
-use super::wire::{
+use super::check::{
     Kind::{Nested, Text, Unknown, Varint},
     Schema,
 };
@@ -56,15 +56,8 @@ static EMPTY: Schema = Schema(&[]);
 static COUNTRY: Schema = Schema(&[Unknown, Varint]);
 static TEXT: Schema = Schema(&[Unknown, Text]);
 static ENUM: Schema = Schema(&[Unknown, Nested(&TEXT)]);
-static SEMANTIC_TYPE: Schema = Schema(&[
-    Unknown,
-    Nested(&COUNTRY),
-    Nested(&ENUM),
-    Nested(&TEXT),
-    Nested(&EMPTY),
-    Nested(&EMPTY),
-    Nested(&EMPTY),
-]);
+static SEMANTIC_TYPE: Schema =
+    Schema(&[Unknown, Nested(&COUNTRY), Nested(&ENUM), Nested(&TEXT), Nested(&EMPTY), Nested(&EMPTY), Nested(&EMPTY)]);
 static KIND_ENTRY: Schema = Schema(&[Unknown, Text, Varint]);
 static SEMANTIC_ENTRY: Schema = Schema(&[Unknown, Text, Nested(&SEMANTIC_TYPE)]);
 static SCHEMA_INSTANCE: Schema = Schema(&[Unknown, Nested(&KIND_ENTRY), Nested(&SEMANTIC_ENTRY)]);

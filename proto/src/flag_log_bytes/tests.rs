@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use prost::Message as _;
 use proptest::{collection::vec, option, prelude::*};
+use prost::Message as _;
 
 use super::*;
 use crate::{
@@ -46,9 +46,8 @@ prop_compose! {
 fn applied() -> impl Strategy<Value = AppliedFlag> {
     let assignment = prop_oneof![
         Just(None),
-        (word(), word()).prop_map(|(segment, variant)| {
-            Some(Assignment::AssignmentInfo(AssignmentInfo { segment, variant }))
-        }),
+        (word(), word())
+            .prop_map(|(segment, variant)| { Some(Assignment::AssignmentInfo(AssignmentInfo { segment, variant })) }),
         (-1..4_i32).prop_map(|reason| Some(Assignment::DefaultAssignment(DefaultAssignment { reason }))),
     ];
     (word(), word(), word(), assignment, word(), word(), time()).prop_flat_map(
@@ -87,7 +86,10 @@ fn full() -> WriteFlagLogsRequest {
         schema: [("country".to_owned(), 3), ("user".to_owned(), 9)].into(),
         semantic_types: BTreeMap::from([
             ("a".to_owned(), semantic(Type::Country(CountrySemanticType { format: 1 }))),
-            ("b".to_owned(), semantic(Type::EnumType(EnumSemanticType { values: vec![EnumValue { value: "é".into() }] }))),
+            (
+                "b".to_owned(),
+                semantic(Type::EnumType(EnumSemanticType { values: vec![EnumValue { value: "é".into() }] })),
+            ),
             ("c".to_owned(), semantic(Type::EntityReference(EntitySemanticType { entity: "e".into() }))),
             ("d".to_owned(), semantic(Type::Date(DateSemanticType {}))),
         ]),

@@ -6,8 +6,8 @@
 
 use tributary_proto::{
     Message as _,
-    flag_log_bytes::{Cursor, Field},
     flag_logs::TelemetryData,
+    wire::{Cursor, Field},
 };
 
 use super::{
@@ -199,12 +199,12 @@ impl TelemetryDelta {
     }
 
     fn add_compact(&mut self, report: &CompactReport) -> Result<(), TelemetryMergeError> {
-        let fits = |total: u64, added: u32| {
-            total.checked_add(u64::from(added)).is_some_and(|sum| sum <= MAX_WIRE_TOTAL)
-        };
+        let fits =
+            |total: u64, added: u32| total.checked_add(u64::from(added)).is_some_and(|sum| sum <= MAX_WIRE_TOTAL);
         let is_first = self.latency.is_empty();
         let (count, sum_micros) = (self.latency.count(), self.latency.sum_micros());
-        if !is_first && report.latency_count > 0
+        if !is_first
+            && report.latency_count > 0
             && !(fits(count, report.latency_count) && fits(sum_micros, report.latency_sum_micros))
         {
             return Err(TelemetryMergeError::Overflow { field: "resolve_latency" });
@@ -256,7 +256,9 @@ pub enum ReportError {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tributary_proto::flag_logs::telemetry_data::{BucketSpan, FlushTelemetry, ResolveLatency, ResolveRate, StateAge};
+    use tributary_proto::flag_logs::telemetry_data::{
+        BucketSpan, FlushTelemetry, ResolveLatency, ResolveRate, StateAge,
+    };
 
     use super::*;
     use crate::LATENCY_LN_RATIO;

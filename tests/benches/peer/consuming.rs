@@ -31,13 +31,13 @@ use tributary_consumer::{
     self_report::SelfReport,
 };
 use tributary_proto::{
-    Message as _,
     envelope::StreamId,
-    v1::{CommitRequest, CommitResponse, commit_response::Verdict},
+    v1::{CommitResponse, commit_response::Verdict},
 };
 use tributary_telemetry::Delta;
 
 use crate::{
+    floor,
     inputs::{BATCH, COALESCED, Inputs, NOW_MS, RESOLVER_ID, mean},
     instructions::{self, Case, region},
     table::{Side, Table, timed},
@@ -73,10 +73,9 @@ impl CoreLedger {
 }
 
 impl LedgerPort for CoreLedger {
-    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         // Over the wire and back, as in the Worker.
-        let request = CommitRequest::decode(request.encode_to_vec().as_slice()).unwrap();
-        let commit = Commit::from_wire(request).map_err(|error| LedgerFailure(error.to_string()))?;
+        let commit = Commit::decode(request).map_err(|error| LedgerFailure(error.to_string()))?;
         let (decision, written) = self.commit_core(&commit);
         std::hint::black_box(written);
         assert!(matches!(decision, Decision::Apply { .. }), "the bench sends each record once");
@@ -275,13 +274,15 @@ pub(crate) fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
             target: Some(target),
         }
     };
-    vec![
+    let mut cases = vec![
         path("consumer, 100 resolves a message, per resolve", logs, inputs.coalesced.as_slice(), COALESCED, 20.0),
         path("consumer, 1 resolve a message, per resolve", logs, &inputs.single, 1, 5.0),
         path("telemetry alone, 100 resolves a message", telemetry, &inputs.telemetry.coalesced, COALESCED, 200.0),
         path("telemetry alone, 1 resolve a message", telemetry, &inputs.telemetry.single, 1, 20.0),
         commit_case(inputs),
-    ]
+    ];
+    cases.extend(floor::cases(inputs, || CoreLedger::new(grown_states(inputs).1)));
+    cases
 }
 
 /// As [`commit_row`].

@@ -193,11 +193,7 @@ impl Inputs {
             peer,
             single: messages(single),
             coalesced: messages(coalesced),
-            telemetry: Telemetry {
-                peer: telemetry.0,
-                single: messages(telemetry.1),
-                coalesced: messages(telemetry.2),
-            },
+            telemetry: Telemetry { peer: telemetry.0, single: messages(telemetry.1), coalesced: messages(telemetry.2) },
             observations,
             assignments: 0,
         }

@@ -135,9 +135,12 @@ pub(crate) fn count(path: &Path) {
 /// Counts and prints; says so where it cannot.
 pub(crate) fn run(inputs: &Inputs) {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("inputs");
+    // To look at with callgrind_annotate: two files for each side, the second is the counted one.
+    let kept = std::env::var_os("KEEP_CALLGRIND").map(std::path::PathBuf::from);
+    let folder = kept.as_deref().unwrap_or(folder.path());
+    let path = folder.join("inputs");
     inputs.save(&path);
-    let out = folder.path().join("counted");
+    let out = folder.join("counted");
     let child = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet", "--collect-atstart=no"])
         .args(["--toggle-collect=*bench_counted_region*", "--dump-before=*bench_end_of_side*"])
@@ -154,7 +157,9 @@ pub(crate) fn run(inputs: &Inputs) {
             return;
         }
         Err(error) => {
-            println!("\nInstructions were not counted: valgrind does not run ({error}). On Debian: apt-get install valgrind");
+            println!(
+                "\nInstructions were not counted: valgrind does not run ({error}). On Debian: apt-get install valgrind"
+            );
             return;
         }
     };

@@ -1,9 +1,7 @@
-//! Protobuf's wire format, read in place, without a copy.
-
-use std::str::from_utf8;
+//! Protobuf's wire format, read in place, without a copy, and written without a message between.
 
 /// How deep messages and groups may be nested, as in prost.
-pub(super) const DEPTH: u32 = 100;
+pub const DEPTH: u32 = 100;
 
 /// Why bytes are no message of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,23 +29,6 @@ pub enum Malformed {
     #[error("too large when unpacked")]
     TooLarge,
 }
-
-/// What a field holds.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
-    /// No field of the schema: skipped.
-    Unknown,
-    /// Any integer, bool or enum.
-    Varint,
-    /// A string.
-    Text,
-    /// A message.
-    Nested(&'static Schema),
-}
-
-/// The fields of a message by their number; those past the end are unknown.
-#[derive(Debug)]
-pub(super) struct Schema(pub(super) &'static [Kind]);
 
 /// A place in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +106,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads a field's number and wire type.
     #[inline]
-    pub(super) fn key(&mut self) -> Result<(u32, u32), Malformed> {
+    pub(crate) fn key(&mut self) -> Result<(u32, u32), Malformed> {
         let key = u32::try_from(self.varint()?).map_err(|_| Malformed::Number)?;
         if key < 8 { Err(Malformed::Number) } else { Ok((key >> 3, key & 7)) }
     }
@@ -149,7 +130,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes over a field that no schema has. A group is passed over with all that is in it.
     #[cold]
-    fn skip(&mut self, number: u32, wire_type: u32, depth: u32) -> Result<(), Malformed> {
+    pub(crate) fn skip(&mut self, number: u32, wire_type: u32, depth: u32) -> Result<(), Malformed> {
         if depth == 0 {
             return Err(Malformed::Group);
         }
@@ -194,59 +175,11 @@ impl<'a> Cursor<'a> {
         };
         Ok(Some((number, field)))
     }
-
-    /// Checks the field whose key was just read.
-    #[inline]
-    pub(super) fn check(
-        &mut self,
-        schema: &Schema,
-        number: u32,
-        wire_type: u32,
-        depth: u32,
-    ) -> Result<(), Malformed> {
-        let kind = usize::try_from(number).ok().and_then(|number| schema.0.get(number)).copied();
-        match (kind.unwrap_or(Kind::Unknown), wire_type) {
-            (Kind::Text, 2) => check_text(self.bytes()?),
-            (Kind::Nested(nested), 2) => check(nested, self.bytes()?, depth.saturating_sub(1)),
-            (Kind::Varint, 0) => self.varint().map(|_| ()),
-            (Kind::Unknown, _) => self.skip(number, wire_type, depth),
-            _ => Err(Malformed::Type),
-        }
-    }
-}
-
-/// Checks that `bytes` are fields of a message of `schema`.
-pub(super) fn check(schema: &Schema, bytes: &[u8], depth: u32) -> Result<(), Malformed> {
-    let mut cursor = Cursor::new(bytes);
-    while !cursor.is_empty() {
-        let (number, wire_type) = cursor.key()?;
-        cursor.check(schema, number, wire_type, depth)?;
-    }
-    Ok(())
-}
-
-/// Checks that `bytes` are text. Nearly all text here is ASCII, which is told sooner.
-#[inline]
-pub(super) fn check_text(bytes: &[u8]) -> Result<(), Malformed> {
-    if bytes.is_ascii() || from_utf8(bytes).is_ok() { Ok(()) } else { Err(Malformed::Utf8) }
-}
-
-/// How many bytes a number takes.
-#[inline]
-pub(super) const fn varint_len(value: usize) -> usize {
-    if value < 0x80 {
-        1
-    } else if value < 0x4000 {
-        2
-    } else {
-        let bits = usize::BITS - value.leading_zeros();
-        bits.div_ceil(7) as usize
-    }
 }
 
 /// Writes a number.
 #[inline]
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: usize) {
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -256,14 +189,9 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: usize) {
 
 /// Writes a field of bytes with a key of one byte.
 #[inline]
-pub(super) fn put_bytes(out: &mut Vec<u8>, key: u8, bytes: &[u8]) {
+pub fn put_bytes(out: &mut Vec<u8>, key: u8, bytes: &[u8]) {
     out.push(key);
-    put_varint(out, bytes.len());
+    // No platform has longer ones.
+    put_varint(out, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     out.extend_from_slice(bytes);
-}
-
-/// How many bytes such a field takes.
-#[inline]
-pub(super) const fn bytes_len(bytes: usize) -> usize {
-    1 + varint_len(bytes) + bytes
 }
