@@ -24,6 +24,7 @@ redrive: setup ## Send dead letters back to the queue: URL= TOKEN= (default: the
 	@$(TOOLS) cargo run --quiet -p tributary-local -- redrive
 
 test: build ## Run all tests: native, then end to end in workerd
+	@$(TOOLS) wrangler/build.sh emitter/example
 	@$(TOOLS) wrangler/test.sh
 
 build: setup ## Build both Workers (only what changed)
@@ -45,4 +46,4 @@ setup: ## Install what is missing (Rust target, worker-build, wasm-bindgen, prot
 	@wrangler/setup.sh
 
 clean: ## Remove builds, local state and logs
-	rm -rf .run producer/build consumer/build "$(TARGET)"
+	rm -rf .run producer/build consumer/build emitter/example/build "$(TARGET)"

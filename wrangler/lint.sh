@@ -12,5 +12,6 @@ step wrangler/page.sh
 step tsc -p consumer/status_page
 # What the Workers are made of, for the target that they run on.
 step cargo clippy --target wasm32-unknown-unknown \
-    -p tributary-proto -p tributary-telemetry -p tributary-producer -p tributary-consumer -- -D warnings
+    -p tributary-proto -p tributary-telemetry -p tributary-emitter -p tributary-example -p tributary-producer \
+    -p tributary-consumer -- -D warnings
 RUSTDOCFLAGS='-D warnings' step cargo doc --workspace --no-deps

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the native tests, then the end to end tests in workerd, and sums both up. Needs the environment that setup.sh
-# writes and both Workers built.
+# writes, both Workers built, and the example of an embedding Worker.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

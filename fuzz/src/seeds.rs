@@ -4,11 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use tributary_consumer::{
-    ledger::{
-        book::Book,
-        commit::{Record, StreamKind},
-    },
+use tributary_consumer::ledger::{
+    book::Book,
+    commit::{Record, StreamKind},
 };
 use tributary_proto::{
     Message as _,
@@ -38,6 +36,7 @@ const TIME_MS: u64 = 1_800_000_000_000;
 pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let mut seeds = vec![
         ("envelope", "full", envelope(1, &flag_logs())),
+        ("envelope", "metrics", envelope_of_metrics()),
         ("envelope", "empty", envelope(2, &WriteFlagLogsRequest::default())),
         ("legacy_json", "full.json", json(&flag_logs())),
         ("legacy_json", "snake.json", b"{\"telemetry_data\":{\"resolve_rate\":[{\"count\":1,\"reason\":2}]}}".to_vec()),
@@ -195,6 +194,17 @@ fn envelope(sequence: u64, logs: &WriteFlagLogsRequest) -> Vec<u8> {
     envelope.encode().expect("the seed is an envelope")
 }
 
+fn envelope_of_metrics() -> Vec<u8> {
+    let full = envelope(3, &WriteFlagLogsRequest::default());
+    let recordings = Dropped { reason: dropped::Reason::Invalid.into(), assignments: 0, recordings: 2 };
+    let envelope = Envelope {
+        metrics: small_delta().to_wire().encode_to_vec(),
+        dropped: vec![recordings],
+        ..Envelope::decode(&full).expect("written above")
+    };
+    envelope.encode().expect("the seed is an envelope")
+}
+
 fn commits() -> Vec<u8> {
     let record = |stream: u8, sequence| Record {
         stream_id: StreamId([stream; 16]),
@@ -208,7 +218,10 @@ fn commits() -> Vec<u8> {
     let mut bytes = Vec::new();
     for (records, delta) in batches.into_iter().zip([delta.clone(), Delta::new(), delta]) {
         let records = records.iter().map(Record::to_wire).collect();
-        bytes.extend(CommitRequest { records, delta: Some(delta.to_wire()), contradicting: Vec::new() }.encode_length_delimited_to_vec());
+        bytes.extend(
+            CommitRequest { records, delta: Some(delta.to_wire()), contradicting: Vec::new() }
+                .encode_length_delimited_to_vec(),
+        );
     }
     bytes
 }
@@ -218,6 +231,13 @@ fn declared_state() -> Snapshot {
 }
 
 fn small_state() -> Snapshot {
+    let mut state = Snapshot::new(TIME_MS - 1);
+    let applied = state.apply(&small_delta(), TIME_MS).expect("far below 64 bits");
+    assert_eq!(applied.series_added, 4);
+    state
+}
+
+fn small_delta() -> Delta {
     let family = |name, unit, kind| FamilyDescriptor::new(name, "Help \\ \"me\"\n.", unit, kind).expect("legal");
     let labels = LabelSet::from_pairs([("a", "\"\\\n"), ("b", "é")]).expect("legal labels");
     let bounds = Bounds::Explicit(ExplicitBounds::new(&[-1.5, 0.25, 1e9]).expect("legal bounds"));
@@ -231,10 +251,7 @@ fn small_state() -> Snapshot {
         .and_then(|()| delta.add_histogram(&family("w_seconds", "seconds", MetricKind::Histogram), labels, &sizes))
         .and_then(|()| delta.add_histogram(&family("l", "", MetricKind::Histogram), LabelSet::empty(), &latency));
     added.expect("families of different names");
-    let mut state = Snapshot::new(TIME_MS - 1);
-    let applied = state.apply(&delta, TIME_MS).expect("far below 64 bits");
-    assert_eq!(applied.series_added, 4);
-    state
+    delta
 }
 
 #[cfg(test)]

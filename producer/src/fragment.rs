@@ -11,14 +11,7 @@ use confidence_resolver::proto::confidence::flags::admin::v1::{ClientResolveInfo
 use confidence_resolver::proto::confidence::flags::resolver::v1::WriteFlagLogsRequest;
 use confidence_resolver::proto::confidence::flags::resolver::v1::events::FlagAssigned;
 
-/// An encoded part of a `WriteFlagLogsRequest`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fragment {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// How many assignments (flags assigned to somebody) they hold.
-    pub assignments: u64,
-}
+pub use tributary_emitter::flusher::Fragment;
 
 /// What [`cut`] made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use confidence_resolver::telemetry::build_request_telemetry;
 use serde_json::Value;
+use tributary_emitter::outbox::Attempt;
 use tributary_proto::envelope::{COLO, ENVIRONMENT, MAX_DIMENSION_BYTES, StreamId};
 use tributary_proto::flag_logs::{Sdk, SdkId, sdk};
 
@@ -19,7 +20,6 @@ use crate::fragment::cut;
 use crate::host;
 use crate::limits::MAX_FRAGMENT_BYTES;
 use crate::log::{self, Level};
-use crate::outbox::Attempt;
 use crate::recorder::Observation;
 use crate::state::StateCache;
 
@@ -106,7 +106,13 @@ impl Isolate {
             ("oversize_assignments", cut.oversize_assignments),
             ("oversize_records", cut.oversize_records),
         ];
+        let recorded = tributary_emitter::drain();
+        if recorded.invalid > 0 || recorded.limited > 0 {
+            let fields = [("invalid", recorded.invalid), ("limited", recorded.limited)];
+            log::write(Level::Warn, "recordings_dropped", &fields.map(|(name, n)| (name, Value::from(n))));
+        }
         let mut flusher = self.flusher.borrow_mut();
+        flusher.add_metrics(recorded);
         let sealed = flusher.seal(now_ms, cut, Readings { memory_bytes, state_changed_ms }, lease);
         let losses = losses.into_iter().chain([("assignments_given_up", sealed.assignments_given_up)]);
         let fields: Vec<_> = losses.filter(|(_, n)| *n > 0).map(|(name, n)| (name, Value::from(n))).collect();

@@ -2,15 +2,14 @@
 //!
 //! The flow of a request, module by module: [`http`] finds the route, [`state`] gives the resolver state, [`resolve`] or
 //! [`apply`] answers through the resolver crate, whose logs end in [`host`]. After the response, [`recorder`] works out
-//! the latency, [`flusher`] coalesces what the isolate's requests left (cut to size by [`fragment`]) into numbered
-//! messages, and [`outbox`] keeps each until the queue has it. [`isolate`] holds all that lives longer than a request;
-//! [`platform`] is the only module that talks to the runtime, and decides nothing.
+//! the latency, and [`flusher`] puts what the isolate's requests left (cut to size by [`fragment`]) onto the stream of
+//! numbered messages that the crate `tributary-emitter` coalesces, keeps and sends. [`isolate`] holds all that lives longer
+//! than a request; [`platform`] is the only module that talks to the runtime, and decides nothing.
 //!
 //! What it does not do: read materializations, keep anything beyond the isolate's life, aggregate across isolates. That
 //! is the consumer's.
 
 pub mod apply;
-pub mod clock;
 pub mod config;
 pub mod entropy;
 pub mod error;
@@ -21,13 +20,14 @@ pub mod http;
 pub mod isolate;
 pub mod limits;
 pub mod log;
-pub mod outbox;
 pub mod platform;
 pub mod recorder;
 pub mod resolve;
 pub mod schema;
 pub mod state;
 pub mod token;
+
+pub use tributary_emitter::clock;
 
 #[cfg(test)]
 mod testing;

@@ -4,11 +4,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::future::{Either, select};
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::Reflect;
 use serde_json::Value;
-use wasm_bindgen::{JsCast as _, JsValue};
-use wasm_bindgen_futures::JsFuture;
+use tributary_emitter::outbox::Attempt;
+use tributary_emitter::platform::{Queue, env_text};
+use tributary_emitter::send::{self, Unsent};
+use wasm_bindgen::JsValue;
 use worker::{ByteStream, Context, Delay, Env, Headers, Request, Response};
 
 use crate::clock;
@@ -18,12 +19,8 @@ use crate::flusher::Role;
 use crate::host::WorkerHost;
 use crate::http::{self, Body, Reply, Route};
 use crate::isolate::{self, Isolate};
-use crate::limits::{
-    IN_FLIGHT_MS, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, MAX_BODY_BYTES, MAX_DRAINED_BYTES, SEND_BACKOFF_MS,
-    SEND_TIMEOUT_MS, STATE_CACHE_TTL_SECS,
-};
+use crate::limits::{MAX_BODY_BYTES, MAX_DRAINED_BYTES, STATE_CACHE_TTL_SECS};
 use crate::log::{self, Level};
-use crate::outbox::{Attempt, Outgoing, batches};
 use crate::recorder::Observation;
 use crate::state::{Decision, Fetched, LoadedState, StateError};
 use crate::{apply, resolve};
@@ -109,82 +106,15 @@ async fn after_response(isolate: Rc<Isolate>, env: Env, observation: Option<Obse
     send(&isolate, &env, attempt).await;
 }
 
-/// Sends what a flusher took: a few tries, then it is left to the next flush.
+/// Sends what a flusher took; what is not sent is left to the next flush.
 async fn send(isolate: &Isolate, env: &Env, attempt: Attempt) {
-    let Attempt { id, messages } = attempt;
-    let give_up_ms = clock::epoch_ms().saturating_add(IN_FLIGHT_MS);
-    let mut left = messages;
-    let mut waits = SEND_BACKOFF_MS.iter();
-    let mut failure = String::new();
-    while !left.is_empty() {
-        let mut failed = Vec::new();
-        for batch in batches(std::mem::take(&mut left), MAX_BATCH_MESSAGES, MAX_BATCH_BYTES) {
-            // A batch begun now must end before another flusher may take its messages.
-            let has_time = clock::epoch_ms().saturating_add(SEND_TIMEOUT_MS) < give_up_ms;
-            let result = if has_time { send_batch(env, &batch).await } else { Err("out of time".to_owned()) };
-            match result {
-                Ok(()) => {
-                    let sequences: Vec<u64> = batch.iter().map(|(sequence, _)| *sequence).collect();
-                    isolate.flusher.borrow_mut().confirm(&sequences);
-                }
-                Err(error) => {
-                    failure = error;
-                    failed.extend(batch);
-                }
-            }
-        }
-        left = failed;
-        match waits.next() {
-            Some(wait_ms) if !left.is_empty() => Delay::from(Duration::from_millis(*wait_ms)).await,
-            _ => break,
-        }
-    }
-    if !left.is_empty() {
-        let sequences: Vec<u64> = left.iter().map(|(sequence, _)| *sequence).collect();
+    let port = Queue { env, binding: queue_binding() };
+    let confirm = |sequences: &[u64]| isolate.flusher.borrow_mut().confirm(sequences);
+    if let Err(Unsent { id, sequences, failure }) = send::send(&port, attempt, confirm).await {
         isolate.flusher.borrow_mut().release(id, &sequences);
         let fields = [("messages", Value::from(sequences.len())), ("message", Value::from(without_quoted(&failure)))];
         log::write(Level::Error, "queue_send_failed", &fields);
     }
-}
-
-/// Sends one batch within [`SEND_TIMEOUT_MS`].
-async fn send_batch(env: &Env, batch: &[Outgoing]) -> Result<(), String> {
-    let sending = std::pin::pin!(queue_send(env, batch));
-    let timeout = Delay::from(Duration::from_millis(SEND_TIMEOUT_MS));
-    match select(sending, timeout).await {
-        Either::Left((result, _)) => result.map_err(|error| js_message(&error)),
-        Either::Right(((), _)) => Err(format!("no answer within {SEND_TIMEOUT_MS} ms")),
-    }
-}
-
-/// The message of what JavaScript threw, without its stack.
-fn js_message(error: &JsValue) -> String {
-    match error.dyn_ref::<js_sys::Error>() {
-        Some(error) => String::from(error.message()),
-        None => "JavaScript threw something that is not an Error".to_owned(),
-    }
-}
-
-/// `worker` has no bytes messages, so this talks to the binding itself. `contentType` stands at the top level of a
-/// batch entry; the queue detaches the buffer that it is given, so each is a copy.
-async fn queue_send(env: &Env, batch: &[Outgoing]) -> Result<(), JsValue> {
-    let queue: worker::worker_sys::Queue = JsValue::from(env.queue(queue_binding())?).unchecked_into();
-    let content_type = |object: &Object| Reflect::set(object, &"contentType".into(), &"bytes".into());
-    let promise = if let [(_, bytes)] = batch {
-        let options = Object::new();
-        content_type(&options)?;
-        queue.send(Uint8Array::from(&**bytes).into(), options.into())?
-    } else {
-        let entries = Array::new();
-        for (_, bytes) in batch {
-            let entry = Object::new();
-            Reflect::set(&entry, &"body".into(), &Uint8Array::from(&**bytes))?;
-            content_type(&entry)?;
-            entries.push(&entry);
-        }
-        queue.send_batch(entries, JsValue::UNDEFINED)?
-    };
-    JsFuture::from(promise).await.map(drop)
 }
 
 /// The queue that this stream sends to. With several queues (`QUEUE_SHARDS`), the stream's own comes first here and the
@@ -291,18 +221,6 @@ fn with_cors(response: Response, origin: &str) -> worker::Result<Response> {
         headers.set(name, &value)?;
     }
     Ok(response.with_headers(headers))
-}
-
-/// A variable or secret as text. JSON variables of `wrangler.toml` (`FORCE_APPLY = true`) arrive as values.
-fn env_text(env: &Env, name: &str) -> Option<String> {
-    let value = Reflect::get(env, &JsValue::from_str(name)).ok()?;
-    if let Some(text) = value.as_string() {
-        return Some(text);
-    }
-    if let Some(flag) = value.as_bool() {
-        return Some(flag.to_string());
-    }
-    value.as_f64().map(|number| number.to_string())
 }
 
 /// Linear memory of this Worker, in bytes; `None` outside WebAssembly.

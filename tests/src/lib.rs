@@ -4,6 +4,7 @@
 pub mod chaos;
 pub mod collector;
 pub mod consumer;
+pub mod embedding;
 pub mod exposition;
 pub mod grafana;
 pub mod http;

@@ -111,7 +111,8 @@ fn run_steps(data: &[u8]) {
             }
         }
     }
-    let total = match ledger.book.state.get("tributary_deltas", &LabelSet::empty()).map(|series| series.value().clone()) {
+    let total = match ledger.book.state.get("tributary_deltas", &LabelSet::empty()).map(|series| series.value().clone())
+    {
         Some(Value::Counter(total)) => total,
         None => 0,
         Some(other) => panic!("{other:?}"),
@@ -140,7 +141,8 @@ fn commit(records: &[Record]) -> Commit {
     let mut delta = Delta::new();
     delta.add_counter(&FAMILY, LabelSet::empty(), records.iter().map(worth).sum()).expect("far below 64 bits");
     let wire = records.iter().map(|record| record.to_wire()).collect();
-    let bytes = CommitRequest { records: wire, delta: Some(delta.to_wire()), contradicting: Vec::new() }.encode_to_vec();
+    let bytes =
+        CommitRequest { records: wire, delta: Some(delta.to_wire()), contradicting: Vec::new() }.encode_to_vec();
     let request = CommitRequest::decode(bytes.as_slice()).expect("a written commit decodes");
     let commit = Commit::from_wire(request).expect("a legal commit is read");
     assert_eq!((commit.records.as_slice(), &commit.delta), (records, &delta), "a commit reads back as it was");

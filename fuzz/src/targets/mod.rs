@@ -13,18 +13,20 @@ pub mod text;
 
 use tributary_consumer::{
     backend::flag_logs::MergedFlagLogs,
+    custom::gather,
     dimensions::Dimensions,
     message::{Decoded, Telemetry},
     self_metrics::delta_of,
 };
 use tributary_proto::{Message as _, flag_logs::WriteFlagLogsRequest};
-use tributary_telemetry::Snapshot;
+use tributary_telemetry::{Delta, Snapshot, custom};
 
 /// The time of every check that needs one, in milliseconds since the epoch.
 const NOW_MS: u64 = 1_800_000_000_000;
 
 /// What a message goes through after it was decoded: into the metrics, and merged with itself for the backend.
 fn consume(decoded: Decoded) {
+    check_custom(&decoded);
     if let Ok(delta) = delta_of(&[&decoded], Dimensions::parse("colo,sdk,sdk_version").unwrap_or_default(), NOW_MS) {
         let mut state = Snapshot::new(NOW_MS);
         if state.apply(&delta, NOW_MS).is_ok() {
@@ -46,4 +48,26 @@ fn consume(decoded: Decoded) {
     let requests = requests.expect("what goes to the backend decodes");
     let sent: usize = requests.iter().map(|request| request.flag_assigned.len()).sum();
     assert_eq!(sent, 2 * assigned, "assignments are concatenated, none is lost or merged");
+}
+
+/// Custom metrics are written as they were read, merge with themselves, and never spoil what a scrape sees.
+fn check_custom(decoded: &Decoded) {
+    let delta = &decoded.metrics.delta;
+    assert!(delta.families().all(|family| !custom::is_reserved(family.descriptor().name())));
+    let (start_ms, end_ms) = (decoded.window_start_ms, decoded.record.window_end_ms);
+    let mut read = Delta::new();
+    for set in custom::write(delta, end_ms, 1_000) {
+        let part = custom::read(set, start_ms, end_ms).expect("what was written is read");
+        read.merge(&part.delta).expect("parts of one delta");
+    }
+    // Compared as messages: a start without series has no place in one.
+    assert_eq!(read.to_wire(), delta.to_wire(), "metrics read back as they were");
+    let mut state = Snapshot::new(NOW_MS);
+    for delta in gather(&[decoded, decoded]) {
+        let applied = state.apply_custom(&delta, NOW_MS);
+        let series: usize = delta.families().map(|family| family.series().len()).sum();
+        let left_out = applied.series_refused + applied.series_conflicting + applied.series_overflowing;
+        assert!(left_out <= u64::try_from(series).unwrap_or(u64::MAX), "each is left out once");
+    }
+    text::check_text(&state, 3);
 }

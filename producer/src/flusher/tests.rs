@@ -1,11 +1,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use tributary_proto::envelope::Envelope;
 use tributary_proto::events::FlagAssigned;
 use tributary_proto::flag_logs::{SdkId, sdk};
+use tributary_proto::v1;
 
 use super::*;
-use crate::limits::{IN_FLIGHT_MS, MAX_FLUSH_INTERVAL_MS};
+use crate::fragment::Fragment;
+use crate::limits::{
+    IN_FLIGHT_MS, LEASE_GRACE_MS, MAX_BUFFER_BYTES, MAX_FLUSH_INTERVAL_MS, MAX_FRAGMENT_BYTES, MAX_OUTBOX_MESSAGES,
+    MAX_PENDING_ASSIGNMENTS,
+};
 
 const NO_READINGS: Readings = Readings { memory_bytes: None, state_changed_ms: None };
 
@@ -260,12 +266,12 @@ fn a_queue_that_is_down_costs_flag_logs_but_never_a_metric() {
         let attempt = flusher.take(window * 1_000);
         let sequences: Vec<u64> = attempt.messages.iter().map(|(sequence, _)| *sequence).collect();
         flusher.release(attempt.id, &sequences);
-        assert!(flusher.outbox.len() <= MAX_OUTBOX_MESSAGES);
-        assert!(flusher.outbox.total_bytes() + flusher.fragment_bytes <= MAX_BUFFER_BYTES);
+        assert!(flusher.stream.outbox().len() <= MAX_OUTBOX_MESSAGES);
+        assert!(flusher.stream.buffered_bytes() <= MAX_BUFFER_BYTES);
     }
     assert!(lost > 0);
     // The queue is back.
-    while !flusher.outbox.is_empty() || !flusher.fragments.is_empty() || !flusher.telemetry.is_empty() {
+    while !flusher.stream.outbox().is_empty() || !flusher.stream.is_empty() || !flusher.telemetry.is_empty() {
         flusher.seal(400_000, Cut::default(), NO_READINGS, None);
         let sequences = receiver.take_all(&flusher.take(400_000));
         flusher.confirm(&sequences);
@@ -288,8 +294,8 @@ fn a_tombstone_after_a_full_message_that_did_arrive_counts_nothing_twice() {
     receiver.take_all(&attempt);
     // The queue took it, but the answer was lost; then the bound was passed.
     flusher.release(attempt.id, &[1]);
-    assert_eq!(flusher.outbox.give_up_oldest_logs(), Some(1));
-    assert_eq!(flusher.outbox.give_up_oldest_logs(), None);
+    assert_eq!(flusher.stream.give_up_oldest_logs(), Some(1));
+    assert_eq!(flusher.stream.give_up_oldest_logs(), None);
     receiver.take_all(&flusher.take(1));
     assert_eq!(receiver.assignments, vec!["a"]);
     assert!(receiver.dropped.is_empty());
@@ -371,7 +377,7 @@ proptest! {
                 Step::Pass(millis) => now_ms += millis,
                 Step::Confirm { .. } | Step::Fail { .. } => {}
             }
-            prop_assert!(flusher.outbox.total_bytes() + flusher.fragment_bytes <= MAX_BUFFER_BYTES);
+            prop_assert!(flusher.stream.buffered_bytes() <= MAX_BUFFER_BYTES);
         }
         // Calm: the attempts in the air were cut off, their holds expire, and flushes succeed.
         for _ in 0..200 {
@@ -380,7 +386,7 @@ proptest! {
             let sequences = receiver.take_all(&flusher.take(now_ms));
             flusher.confirm(&sequences);
         }
-        prop_assert!(flusher.outbox.is_empty());
+        prop_assert!(flusher.stream.outbox().is_empty());
         prop_assert!(receiver.has_no_holes());
         prop_assert!(receiver.largest_bytes <= tributary_proto::envelope::MAX_ENVELOPE_BYTES);
         prop_assert_eq!(&receiver.telemetry, &pushed);
@@ -401,7 +407,7 @@ proptest! {
             flusher.observe(1, &[]);
             prop_assert_eq!(flusher.seal(now_ms / 2, Cut::default(), NO_READINGS, None).error, None);
             prop_assert_eq!(flusher.take(u64::MAX).messages.len(), 1);
-            flusher.confirm(&[flusher.last_sequence]);
+            flusher.confirm(&[flusher.stream.last_sequence()]);
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | `http` | bad requests get the right answer, count nothing and leave the isolate alive |
 //! | `consumer` | the consumer alone, handed batches that a queue would hand it on a bad day |
 //! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
+//! | `embedding` | a Worker that is not ours counts exactly on the same queue, and a hostile one spoils nothing |
 //! | `scrape` | `/metrics` as an HTTP resource: formats, codings, conditions, options, freshness |
 //! | `ledger` | its database as an older version left it, and as time leaves it |
 //! | `otlp` | a collector is sent what `/metrics` says, with its credentials, across a restart |
@@ -19,7 +20,7 @@
 //! | `status_page` | a real Chromium logs in and sees what /metrics says |
 //! | `parsers` | the reference parsers of both text formats read what we write |
 //!
-//! Needs both Workers built and the npm tools installed: `make test` sees to that.
+//! Needs both Workers and the example built and the npm tools installed: `make test` sees to that.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -27,6 +28,7 @@ mod chaos;
 mod consumer;
 mod dashboards;
 mod dead_letters;
+mod embedding;
 mod http;
 mod ledger;
 mod otlp;

@@ -76,7 +76,7 @@ fn reference_parsers_accept_the_golden_files() {
 }
 
 /// Reads text 0.0.4 with both parsers; it has at least so many samples.
-fn check_text(text: &str, samples: u32) {
+pub(crate) fn check_text(text: &str, samples: u32) {
     // promtool lints, too, and complains of names that the other Confidence providers fixed; it exits 3 for that, and
     // 1 for text that does not parse.
     match feed("promtool", &["check", "metrics"], text) {
@@ -87,7 +87,7 @@ fn check_text(text: &str, samples: u32) {
 }
 
 /// Reads OpenMetrics with its reference parser; promtool does not read it.
-fn check_openmetrics(text: &str, samples: u32) {
+pub(crate) fn check_openmetrics(text: &str, samples: u32) {
     check_with_python("openmetrics", text, samples);
 }
 

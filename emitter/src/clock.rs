@@ -1,7 +1,6 @@
 //! The two clocks of a Worker. The logic takes time as an argument; only the entry points read it here.
 //!
-//! In production both clocks stand still while the Worker computes and move when it waits for I/O; see
-//! [`crate::recorder::latency_micros`].
+//! In production both clocks stand still while the Worker computes and move when it waits for I/O.
 
 #[cfg(target_arch = "wasm32")]
 mod source {

@@ -16,7 +16,7 @@ use crate::limits::IN_FLIGHT_MS;
 #[derive(Debug)]
 struct Message {
     bytes: Rc<[u8]>,
-    /// The envelope without its assignments and resolve info: what stays of it when the outbox is over its bound.
+    /// The envelope without its fragments (assignments and resolve info): what stays of it when the outbox is over its bound.
     /// `None` once that happened, or if there was nothing to give up.
     logs: Option<Logs>,
     /// Taken by this attempt, until then.
@@ -71,8 +71,8 @@ impl Outbox {
         self.total_bytes
     }
 
-    /// Adds a sealed message. `tombstone` is the same envelope with only its telemetry, `assignments` what the rest
-    /// holds; a message that holds no more than its telemetry has none.
+    /// Adds a sealed message. `tombstone` is the same envelope with only its metrics, `assignments` what the rest
+    /// holds; a message that holds no more than its metrics has none.
     ///
     /// # Errors
     /// [`EnvelopeError`] if the envelope has no bytes; the outbox is unchanged.
@@ -126,13 +126,13 @@ impl Outbox {
         }
     }
 
-    /// Makes the oldest message that still has flag logs give them up. It keeps its sequence and its telemetry, and
+    /// Makes the oldest message that still has flag logs give them up. It keeps its sequence and its metrics, and
     /// says itself how many assignments it lost, so that a copy of the full message that did arrive and this one can
     /// never both count. Returns the assignments lost; `None` if no message has any flag logs left.
     pub fn give_up_oldest_logs(&mut self) -> Option<u64> {
         let message = self.messages.values_mut().find(|message| message.logs.is_some())?;
         let Logs { mut tombstone, assignments } = message.logs.take()?;
-        add_dropped(&mut tombstone.dropped, v1::dropped::Reason::BufferFull, assignments);
+        add_dropped(&mut tombstone.dropped, v1::dropped::Reason::BufferFull, assignments, 0);
         // It was part of a message that had bytes, plus a few; if it has none all the same, the message stays whole.
         if let Ok(bytes) = tombstone.encode() {
             self.total_bytes = self.total_bytes.saturating_sub(message.bytes.len()).saturating_add(bytes.len());
@@ -143,14 +143,17 @@ impl Outbox {
     }
 }
 
-/// Adds to the count of a reason.
-pub fn add_dropped(dropped: &mut Vec<v1::Dropped>, reason: v1::dropped::Reason, assignments: u64) {
-    if assignments == 0 {
+/// Adds to the counts of a reason.
+pub fn add_dropped(dropped: &mut Vec<v1::Dropped>, reason: v1::dropped::Reason, assignments: u64, recordings: u64) {
+    if assignments == 0 && recordings == 0 {
         return;
     }
     match dropped.iter_mut().find(|entry| entry.reason == i32::from(reason)) {
-        Some(entry) => entry.assignments = entry.assignments.saturating_add(assignments),
-        None => dropped.push(v1::Dropped { reason: i32::from(reason), assignments, recordings: 0 }),
+        Some(entry) => {
+            entry.assignments = entry.assignments.saturating_add(assignments);
+            entry.recordings = entry.recordings.saturating_add(recordings);
+        }
+        None => dropped.push(v1::Dropped { reason: i32::from(reason), assignments, recordings }),
     }
 }
 

@@ -1,0 +1,72 @@
+// An installation with a Worker that is not ours beside it, in Miniflare (real workerd): the consumer, the producer, and
+// the example of emitter/example, the two of them on one queue, which is Miniflare's own.
+//
+//   POST /orders…          goes to the example
+//   POST /v1/…             goes to the producer
+//   POST /send             JSON [base64]; sends messages of bytes to the queue, as any Worker with a binding can
+//   anything else          goes to the consumer, but for what serve.mjs keeps for itself
+//
+// Arguments: ignored, the folder to persist in, and the bindings of all Workers as JSON. With FAULT_URL among them, what
+// the example sends goes there (faults.js) instead of to the queue.
+
+import { fileURLToPath } from "node:url";
+import { convertV4MiniflareOptions, Miniflare, modules, read, serve } from "./serve.mjs";
+
+const [, persist, json] = process.argv.slice(2);
+const bindings = JSON.parse(json);
+const repository = fileURLToPath(new URL("../..", import.meta.url));
+
+function worker(name, folder, faults, options) {
+  const build = `${repository}${folder}/build`;
+  return {
+    name,
+    modulesRoot: build,
+    modules: modules(build, faults),
+    compatibilityDate: "2026-10-01",
+    bindings,
+    ...options,
+  };
+}
+
+const miniflare = new Miniflare({
+  ...convertV4MiniflareOptions({
+    host: "127.0.0.1",
+    workers: [
+      worker("consumer", "consumer", [], {
+        durableObjects: { LEDGER: { className: "Ledger", useSQLite: true } },
+        queueProducers: { DEAD: "tributary-deltas-dead", DELTAS: "tributary-deltas" },
+        queueConsumers: {
+          "tributary-deltas": { maxBatchSize: 100, maxBatchTimeout: 0.2, maxRetries: 20 },
+          "tributary-deltas-dead": { maxBatchSize: 20, maxBatchTimeout: 0.1, maxRetries: 100 },
+        },
+        kvNamespaces: { CONFIDENCE_METRICS_KV: "metrics", CONFIDENCE_STATE_KV: "state" },
+      }),
+      worker("producer", "producer", [], {
+        queueProducers: { DELTAS: "tributary-deltas" },
+        kvNamespaces: { CONFIDENCE_STATE_KV: "state" },
+      }),
+      worker("example", "emitter/example", "FAULT_URL" in bindings ? ["producer_faults.js", "faults.js"] : [], {
+        queueProducers: { DELTAS: "tributary-deltas" },
+      }),
+    ],
+  }),
+  resourcePersistencePath: persist,
+});
+const consumer = await miniflare.getWorker("consumer");
+const producer = await miniflare.getWorker("producer");
+const example = await miniflare.getWorker("example");
+const queue = await miniflare.getQueueProducer("DELTAS", "consumer");
+
+serve(miniflare, "consumer", async (url, request) => {
+  const { method, headers } = request;
+  if (url.pathname === "/send") {
+    const messages = JSON.parse(await read(request));
+    const body = (message) => ({ body: new Uint8Array(Buffer.from(message, "base64")), contentType: "bytes" });
+    // One by one: 256 kB are the most of one call.
+    for (const message of messages) await queue.sendBatch([body(message)]);
+    return new Response();
+  }
+  const target = url.pathname === "/orders" ? example : url.pathname.startsWith("/v1/") ? producer : consumer;
+  const body = method === "GET" ? undefined : await read(request);
+  return target.fetch(url.href, { method, headers, body });
+});
