@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 use tributary_proto::{
+    Message as _,
     envelope::{Envelope, EnvelopeError, StreamId, decode_legacy},
-    flag_logs::WriteFlagLogsRequest,
+    flag_log_bytes::FlagLogs,
+    flag_logs::Sdk,
     v1,
 };
 use tributary_telemetry::{
-    confidence::TelemetryDelta,
+    confidence::{ReadReport, ReportedIdentity, TelemetryReport, read_report},
     custom::{self, CustomError, CustomMetrics},
 };
 
@@ -57,7 +59,7 @@ pub struct Decoded {
     /// What else its producer says of itself, by name: see [`crate::dimensions`]. Nothing here is checked.
     pub dimensions: BTreeMap<String, String>,
     /// Its flag logs, without telemetry.
-    pub logs: WriteFlagLogsRequest,
+    pub logs: FlagLogs,
     /// Its telemetry.
     pub telemetry: Telemetry,
     /// Its custom metrics.
@@ -74,7 +76,7 @@ pub enum Telemetry {
         /// Who sent it.
         identity: SenderIdentity,
         /// What it says.
-        delta: Box<TelemetryDelta>,
+        report: TelemetryReport,
         /// Latency observations that came in another bucket layout.
         rebucketed: u64,
     },
@@ -121,7 +123,7 @@ impl MalformedMessage {
 /// [`MalformedMessage`]
 pub fn decode(message: &QueueMessage, resolver_id: &str) -> Result<Decoded, MalformedMessage> {
     match &message.body {
-        MessageBody::Bytes(bytes) => decode_envelope(Envelope::decode(bytes)?),
+        MessageBody::Bytes(bytes) => decode_envelope(bytes),
         MessageBody::Text(text) => decode_text(message, text, resolver_id),
         MessageBody::Json(_) | MessageBody::Other => Err(MalformedMessage::BodyType),
     }
@@ -151,13 +153,13 @@ pub fn without_content(text: &str) -> String {
     cut
 }
 
-fn decode_envelope(envelope: Envelope) -> Result<Decoded, MalformedMessage> {
+fn decode_envelope(bytes: &[u8]) -> Result<Decoded, MalformedMessage> {
+    let (envelope, mut logs) = Envelope::read(bytes)?;
     if envelope.sequence > MAX_SEQUENCE {
         return Err(MalformedMessage::Sequence(envelope.sequence));
     }
-    let mut logs = envelope.flag_logs()?;
     let metrics = custom::read(envelope.metrics()?, envelope.window_start_ms, envelope.window_end_ms)?;
-    let telemetry = read_telemetry(&mut logs, envelope.window_end_ms);
+    let telemetry = read_telemetry(&mut logs, envelope.window_end_ms)?;
     let record = Record {
         stream_id: envelope.stream_id,
         sequence: envelope.sequence,
@@ -180,8 +182,8 @@ fn decode_envelope(envelope: Envelope) -> Result<Decoded, MalformedMessage> {
 /// A message without stream and sequence: the queue's id of it stands in. It becomes a stream of one record, so that
 /// one mechanism remembers and forgets both.
 fn decode_text(message: &QueueMessage, text: &str, resolver_id: &str) -> Result<Decoded, MalformedMessage> {
-    let mut logs = decode_legacy(text)?;
-    let telemetry = read_telemetry(&mut logs, message.sent_ms);
+    let mut logs = FlagLogs::of_request(decode_legacy(text)?);
+    let telemetry = read_telemetry(&mut logs, message.sent_ms)?;
     let record = Record {
         stream_id: legacy_stream_id(&message.id),
         sequence: 1,
@@ -209,23 +211,36 @@ fn legacy_stream_id(message_id: &str) -> StreamId {
     StreamId(id)
 }
 
-fn read_telemetry(logs: &mut WriteFlagLogsRequest, read_at_ms: u64) -> Telemetry {
-    let Some(data) = logs.telemetry_data.take() else {
-        return Telemetry::Absent;
+fn read_telemetry(logs: &mut FlagLogs, read_at_ms: u64) -> Result<Telemetry, MalformedMessage> {
+    let Some(bytes) = logs.telemetry.take() else {
+        return Ok(Telemetry::Absent);
     };
-    match TelemetryDelta::from_wire(&data, read_at_ms) {
-        Ok((delta, rebucketed)) => Telemetry::Read {
+    let malformed = |error: &dyn std::fmt::Display| EnvelopeError::FlagLogs(error.to_string());
+    let data = match read_report(&bytes, read_at_ms).map_err(|error| malformed(&error))? {
+        ReadReport::Compact(report, ReportedIdentity { sdk, resolver_version }) => {
+            let sdk = sdk.map(Sdk::decode).transpose().map_err(|error| malformed(&error))?;
+            let resolver_version = String::from_utf8_lossy(resolver_version).into_owned();
+            return Ok(Telemetry::Read {
+                identity: SenderIdentity { sdk, resolver_version },
+                report: TelemetryReport::Compact(report),
+                rebucketed: 0,
+            });
+        }
+        ReadReport::Decoded(data) => data,
+    };
+    Ok(match TelemetryReport::from_wire(&data, read_at_ms) {
+        Ok((report, rebucketed)) => Telemetry::Read {
             identity: SenderIdentity { sdk: data.sdk, resolver_version: data.resolver_version },
-            delta: Box::new(delta),
+            report,
             rebucketed: rebucketed.observations,
         },
         Err(error) => Telemetry::Refused(error.to_string()),
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use tributary_proto::flag_logs::{ResolveReason, TelemetryData, telemetry_data::ResolveRate};
+    use tributary_proto::flag_logs::{ResolveReason, TelemetryData, WriteFlagLogsRequest, telemetry_data::ResolveRate};
 
     use super::*;
 
@@ -272,10 +287,10 @@ mod tests {
     #[test]
     fn reasons_that_are_not_known_count_the_same_from_json_as_from_bytes() {
         let counted = |body| {
-            let Telemetry::Read { delta, .. } = decode(&message(body), "eu").unwrap().telemetry else {
+            let Telemetry::Read { report, .. } = decode(&message(body), "eu").unwrap().telemetry else {
                 panic!("no telemetry")
             };
-            delta.to_delta("eu", 5_000).unwrap()
+            report.to_delta().to_delta("eu", 5_000).unwrap()
         };
         let rates =
             [(2, 77), (3, ResolveReason::Match.into()), (4, -1)].map(|(count, reason)| ResolveRate { count, reason });
@@ -333,7 +348,7 @@ mod tests {
 
     #[test]
     fn telemetry_that_contradicts_itself_is_refused_and_the_flag_logs_go_on() {
-        use tributary_proto::{Message as _, events::FlagAssigned, flag_logs::telemetry_data::ResolveLatency};
+        use tributary_proto::{events::FlagAssigned, flag_logs::telemetry_data::ResolveLatency};
         let logs = WriteFlagLogsRequest {
             flag_assigned: vec![FlagAssigned::default()],
             telemetry_data: Some(TelemetryData {
@@ -346,6 +361,6 @@ mod tests {
         let bytes = Envelope { flag_logs: logs.encode_to_vec(), ..envelope() }.encode().unwrap();
         let decoded = decode(&message(MessageBody::Bytes(bytes)), "r").unwrap();
         assert!(matches!(decoded.telemetry, Telemetry::Refused(_)));
-        assert_eq!(decoded.logs.flag_assigned.len(), 1);
+        assert_eq!(decoded.logs.to_request().unwrap().flag_assigned.len(), 1);
     }
 }

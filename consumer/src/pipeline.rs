@@ -16,8 +16,7 @@ use std::{
 
 use tributary_proto::{
     dead_letter::DeadLetter,
-    flag_logs::WriteFlagLogsRequest,
-    v1::{CommitRequest, CommitResponse, commit_response::Verdict},
+    v1::{CommitResponse, commit_response::Verdict},
 };
 
 use self::deliver::{Fate, Part};
@@ -30,6 +29,7 @@ use crate::{
         letter::{RETRIES_EXHAUSTED, backend_reason, letter_of, redriven},
     },
     dimensions::Dimensions,
+    ledger::commit::encode_request,
     limits::{MAX_COMMIT_TRIES, MAX_RETRIES},
     message::{Decoded, QueueMessage, Telemetry, decode, without_content},
     self_metrics as metrics,
@@ -41,11 +41,11 @@ mod deliver;
 /// The Ledger, as the pipeline sees it.
 #[expect(async_fn_in_trait, reason = "Workers have one thread: no future needs to be Send")]
 pub trait LedgerPort {
-    /// Applies a pre-merged delta, or nothing.
+    /// Applies a pre-merged delta, or nothing. `request` is an encoded `CommitRequest`.
     ///
     /// # Errors
     /// Where the Ledger did not answer, or refused the request as such. Whether it was applied is then unknown.
-    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure>;
+    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure>;
 }
 
 /// The backend, as the pipeline sees it.
@@ -53,8 +53,8 @@ pub trait LedgerPort {
 pub trait BackendPort {
     /// Where the resolver state says that flag logs go.
     async fn route(&self) -> Route;
-    /// Delivers one request to one destination. A connection that fails or times out is `Unavailable`.
-    async fn deliver(&self, route: &Route, destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome;
+    /// Delivers one request, an encoded `WriteFlagLogsRequest`, to one destination. A connection that fails or times out is `Unavailable`.
+    async fn deliver(&self, route: &Route, destination: Destination, logs: &[u8]) -> DeliveryOutcome;
     /// Now, in milliseconds since the epoch: what bounds the time that a batch's deliveries take together.
     fn now_ms(&self) -> u64;
 }
@@ -410,13 +410,13 @@ async fn commit(
             // Never fails: no custom family has a name of ours.
             delta.merge(&custom).map_err(|error| LedgerFailure(error.to_string()))?;
         }
-        let contradicting = contradicting.map(|custom| custom.to_wire()).collect();
-        let mut records: Vec<_> = fresh.iter().map(|decoded| decoded.record.to_wire()).collect();
-        if let Some((record, own_delta)) = &own {
+        let contradicting: Vec<_> = contradicting.collect();
+        if let Some((_, own_delta)) = &own {
             delta.merge(own_delta).map_err(|error| LedgerFailure(error.to_string()))?;
-            records.push(record.to_wire());
         }
-        let response = ledger.commit(&CommitRequest { records, delta: Some(delta.to_wire()), contradicting }).await?;
+        let own_record = own.as_ref().map(|(record, _)| record);
+        let records = fresh.iter().map(|decoded| &decoded.record).chain(own_record);
+        let response = ledger.commit(&encode_request(records, &delta, &contradicting)).await?;
         if response.applied {
             if let Some((record, _)) = own {
                 report.borrow_mut().confirm(record.sequence);

@@ -7,7 +7,7 @@ use tributary_proto::{
     Message as _,
     envelope::{Envelope, StreamId},
     events::FlagAssigned,
-    flag_logs::{ResolveReason, TelemetryData, telemetry_data::ResolveRate},
+    flag_logs::{ResolveReason, TelemetryData, WriteFlagLogsRequest, telemetry_data::ResolveRate},
     v1::dead_letter::Body,
 };
 use tributary_telemetry::{LabelSet, Value};
@@ -62,14 +62,13 @@ impl FakeLedger {
 }
 
 impl LedgerPort for FakeLedger {
-    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         let fault = self.faults.borrow_mut().pop_front().flatten();
         if fault == Some(LedgerFault::Before) {
             return Err(LedgerFailure("down".into()));
         }
         // Over the wire and back, as in the Worker.
-        let request = CommitRequest::decode(request.encode_to_vec().as_slice()).unwrap();
-        let commit = Commit::from_wire(request).map_err(|error| LedgerFailure(error.to_string()))?;
+        let commit = Commit::decode(request).map_err(|error| LedgerFailure(error.to_string()))?;
         let records = commit.records.len();
         let decision = self.memory.borrow_mut().commit(&commit, NOW).unwrap();
         if fault == Some(LedgerFault::After) {
@@ -131,7 +130,8 @@ impl BackendPort for FakeBackend {
         self.route.clone()
     }
 
-    async fn deliver(&self, _route: &Route, destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome {
+    async fn deliver(&self, _route: &Route, destination: Destination, logs: &[u8]) -> DeliveryOutcome {
+        let logs = WriteFlagLogsRequest::decode(logs).unwrap();
         *self.requests.borrow_mut() += 1;
         let is_refused = |id: &String| logs.flag_assigned.iter().any(|assigned| assigned.resolve_id == *id);
         let refused = self.refused.iter().find(|(id, _)| is_refused(id));
@@ -603,7 +603,7 @@ fn an_empty_batch_is_no_trouble() {
 fn a_ledger_that_answers_nonsense_is_a_failure_and_not_a_loop() {
     struct Nonsense(CommitResponse);
     impl LedgerPort for Nonsense {
-        async fn commit(&self, _request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+        async fn commit(&self, _request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
             Ok(self.0.clone())
         }
     }
@@ -651,7 +651,7 @@ fn dimensions_are_switched_on_and_off_without_losing_or_doubling_a_count() {
 struct Slow<'a>(&'a FakeLedger, usize);
 
 impl LedgerPort for Slow<'_> {
-    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         let mut turns = self.1;
         std::future::poll_fn(|context| match turns.checked_sub(1) {
             None => std::task::Poll::Ready(()),

@@ -27,11 +27,7 @@ use tributary_consumer::{
     limits::MAX_COMMIT_BYTES,
     message::{MessageBody, QueueMessage, decode},
 };
-use tributary_proto::{
-    Message as _,
-    envelope::MAX_MESSAGE_BYTES,
-    v1::{self, CommitRequest},
-};
+use tributary_proto::{Message as _, envelope::MAX_MESSAGE_BYTES, v1};
 use tributary_telemetry::Snapshot;
 
 struct Counting;
@@ -242,7 +238,7 @@ fn a_hostile_commit_allocates_at_most_a_fixed_multiple_of_its_size() {
         assert!(bytes.len() <= MAX_COMMIT_BYTES);
         let mut book = Book::new("r", 1_000).unwrap();
         let peak = peak(|| {
-            let commit = Commit::from_wire(CommitRequest::decode(bytes.as_slice()).ok()?).ok()?;
+            let commit = Commit::decode(&bytes).ok()?;
             decide(&commit, &BTreeMap::new(), &mut book, 1_000).ok()
         });
         println!("{name}: {} bytes, peak {peak}, {} times", bytes.len(), peak / bytes.len());

@@ -111,7 +111,7 @@ fn a_batch_of_the_greatest_messages_makes_a_commit_that_is_taken_and_a_state_tha
     assert!(bytes.len() <= MAX_COMMIT_BYTES, "{} bytes", bytes.len());
 
     let started = Instant::now();
-    let commit = Commit::from_wire(CommitRequest::decode(bytes.as_slice()).unwrap()).unwrap();
+    let commit = Commit::decode(&bytes).unwrap();
     let mut book = Book::new("eu", NOW).unwrap();
     let decision = decide(&commit, &BTreeMap::new(), &mut book, NOW).unwrap();
     let state = StoredState::seal(&book).bytes.len();

@@ -25,6 +25,8 @@ use tributary_consumer::{
 };
 use tributary_proto::{
     envelope::{Envelope, StreamId},
+    events::{FlagAssigned, flag_assigned::AppliedFlag},
+    flag_logs::WriteFlagLogsRequest,
     v1::{self, CommitRequest, CommitResponse, commit_response::Verdict},
 };
 use tributary_telemetry::{Delta, FamilyDescriptor, LabelSet, MetricKind, Snapshot, Value};
@@ -126,7 +128,7 @@ fn a_commit_of_an_older_consumer_is_applied_and_accounted_for_as_unknown() {
         delta: Some(delta().to_wire()),
     };
     assert_eq!(same.encode_to_vec(), bytes);
-    let commit = Commit::from_wire(CommitRequest::decode(bytes.as_slice()).unwrap()).unwrap();
+    let commit = Commit::decode(&bytes).unwrap();
     let mut book = Book::new("eu", NOW).unwrap();
     let decision = decide(&commit, &BTreeMap::new(), &mut book, NOW).unwrap();
     let Decision::Apply { rows, .. } = decision else { panic!("{decision:?}") };
@@ -268,8 +270,8 @@ fn envelopes_of_older_and_newer_producers_are_counted() {
     let decoded = read(older.encode_to_vec());
     assert_eq!((decoded.record.sequence, decoded.dropped.len()), (3, 0));
     // A format that must not be read as an older one is refused, and the message is kept as a dead letter.
-    let format_3 = OldEnvelope { format: 3, ..older }.encode_to_vec();
-    assert_eq!(decode(&message(format_3), "default").map(drop).unwrap_err().reason(), "format");
+    let format_4 = OldEnvelope { format: 4, ..older }.encode_to_vec();
+    assert_eq!(decode(&message(format_4), "default").map(drop).unwrap_err().reason(), "format");
 }
 
 /// What the first version of a consumer did with an envelope: the formats above its own were dead letters, which come
@@ -303,6 +305,25 @@ fn an_older_consumer_passes_over_no_metrics_and_takes_every_message_without_them
     assert_eq!(decode(&message(newer.encode_to_vec()), "default").map(drop).unwrap_err().reason(), "metrics");
 }
 
+#[test]
+fn an_older_consumer_passes_over_no_packed_assignments_and_that_of_today_reads_what_was_packed() {
+    let assigned = |id: usize| FlagAssigned {
+        resolve_id: format!("resolve-{id}"),
+        flags: vec![AppliedFlag {
+            flag: "flags/checkout".into(),
+            targeting_key: format!("user-{id}"),
+            rule: "flags/checkout/rules/everybody".into(),
+            ..AppliedFlag::default()
+        }],
+        ..FlagAssigned::default()
+    };
+    let logs = WriteFlagLogsRequest { flag_assigned: (0..4).map(assigned).collect(), ..Default::default() };
+    let bytes = today("envelope.3.hex", &Envelope { flag_logs: logs.encode_to_vec(), ..envelope() }.encode().unwrap());
+    assert!(!is_taken_by_the_first_version(&bytes));
+    assert!(OldEnvelope::decode(bytes.as_slice()).unwrap().format > 2, "nor by the second");
+    assert_eq!(decode(&message(bytes), "default").unwrap().logs.to_request().unwrap(), logs);
+}
+
 /// An older Ledger applies the merged delta with the custom metrics in it; what contradicts it is left out.
 #[test]
 fn an_older_ledger_reads_custom_metrics_as_part_of_the_delta() {
@@ -310,6 +331,6 @@ fn an_older_ledger_reads_custom_metrics_as_part_of_the_delta() {
     let bytes = today("commit_request.3.hex", &request.encode_to_vec());
     let read = OldCommitRequest::decode(bytes.as_slice()).unwrap();
     assert_eq!((read.records.len(), read.delta), (2, Some(delta().to_wire())));
-    let commit = Commit::from_wire(CommitRequest::decode(bytes.as_slice()).unwrap()).unwrap();
+    let commit = Commit::decode(&bytes).unwrap();
     assert_eq!((commit.delta, commit.custom), (Delta::new(), vec![delta(), delta()]));
 }

@@ -77,7 +77,7 @@ impl Ledger {
         let delta = self_metrics::delta_of(&messages.iter().collect::<Vec<_>>(), Dimensions::default(), NOW).unwrap();
         let records = messages.iter().map(|decoded| decoded.record.to_wire()).collect();
         let bytes = CommitRequest { records, delta: Some(delta.to_wire()), contradicting: Vec::new() }.encode_to_vec();
-        let commit = Commit::from_wire(CommitRequest::decode(bytes.as_slice()).unwrap()).unwrap();
+        let commit = Commit::decode(&bytes).unwrap();
         decide(&commit, &BTreeMap::new(), &mut self.book, NOW).unwrap()
     }
 

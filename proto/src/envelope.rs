@@ -13,8 +13,15 @@ use std::collections::BTreeMap;
 use prost::Message as _;
 
 #[cfg(feature = "confidence")]
-use crate::flag_logs::WriteFlagLogsRequest;
-use crate::v1;
+use crate::{
+    flag_log_bytes::{FlagLogs, Packed, pack, unpack_into},
+    flag_logs::WriteFlagLogsRequest,
+    wire::Malformed,
+};
+use crate::{
+    v1,
+    wire::{Cursor, Field},
+};
 
 /// The most bytes that an envelope may have.
 ///
@@ -29,8 +36,11 @@ pub const MAX_MESSAGE_BYTES: usize = 128_000;
 pub const FORMAT: u32 = 1;
 
 /// The format of a message with metrics, or with recordings that were dropped: a reader of [`FORMAT`] alone would pass
-/// over them in silence. The highest that this crate reads.
+/// over them in silence.
 pub const FORMAT_METRICS: u32 = 2;
+
+/// The format of a message whose assignments are packed. The highest that this crate reads.
+pub const FORMAT_PACKED: u32 = 3;
 
 /// The most bytes of a `resolver_id`.
 pub const MAX_RESOLVER_ID_BYTES: usize = 128;
@@ -66,7 +76,13 @@ impl std::fmt::Debug for StreamId {
 
 impl std::fmt::Display for StreamId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0x0f)]);
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
     }
 }
 
@@ -109,11 +125,16 @@ pub enum EnvelopeError {
     #[error("not an envelope: {0}")]
     Protobuf(String),
     /// From a newer producer, or not an envelope.
-    #[error("format {0}, this reader knows {FORMAT} to {FORMAT_METRICS}")]
+    #[error("format {0}, this reader knows {FORMAT} to {FORMAT_PACKED}")]
     Format(u32),
     /// It holds what older readers would pass over, and is of their format.
-    #[error("metrics in a message of format {FORMAT}, they take {FORMAT_METRICS}")]
-    FormatOfMetrics,
+    #[error("a message of format {format} with what takes {needed}")]
+    FormatTooLow {
+        /// The format that it says.
+        format: u32,
+        /// The lowest that it takes.
+        needed: u32,
+    },
     /// A stream id that is not 16 bytes.
     #[error("a stream id of {bytes} bytes instead of 16")]
     StreamId {
@@ -154,7 +175,7 @@ impl EnvelopeError {
         match self {
             Self::TooLarge { .. } => "oversize",
             Self::Protobuf(_) => "protobuf",
-            Self::Format(_) | Self::FormatOfMetrics | Self::ResourceMetrics => "format",
+            Self::Format(_) | Self::FormatTooLow { .. } | Self::ResourceMetrics => "format",
             Self::StreamId { .. } | Self::Sequence | Self::Window { .. } | Self::ResolverId { .. } => "invalid",
             Self::FlagLogs(_) => "flag_logs",
             Self::Metrics(_) => "metrics",
@@ -169,17 +190,19 @@ impl Envelope {
     /// Whatever [`Envelope::decode`] would refuse.
     pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
         self.check()?;
+        let (flag_logs, assignments) = self.packed();
         let message = v1::Envelope {
-            format: self.format(),
+            format: self.format(!assignments.is_empty()),
             stream_id: self.stream_id.0.to_vec(),
             sequence: self.sequence,
             window_start_ms: self.window_start_ms,
             window_end_ms: self.window_end_ms,
             producer: Some(v1::Producer { resolver_id: self.resolver_id.clone(), dimensions: self.dimensions.clone() }),
-            flag_logs: self.flag_logs.clone(),
+            flag_logs,
             dropped: self.dropped.clone(),
             resource_metrics: Vec::new(),
             metrics: self.metrics.clone(),
+            assignments,
         };
         within(message.encoded_len(), MAX_ENVELOPE_BYTES)?;
         Ok(message.encode_to_vec())
@@ -188,34 +211,54 @@ impl Envelope {
     /// Decodes the bytes of a queue message.
     ///
     /// # Errors
-    /// [`EnvelopeError`], one variant per rule. `FlagLogs` and `Metrics` are not among them: the bytes inside are decoded
-    /// by [`Envelope::flag_logs`] and [`Envelope::metrics`].
+    /// [`EnvelopeError`], one variant per rule. `Metrics` is not among them, and `FlagLogs` only for assignments that do not
+    /// unpack: the bytes inside are decoded by [`Envelope::flag_logs`] and [`Envelope::metrics`].
     pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        within(bytes.len(), MAX_MESSAGE_BYTES)?;
-        let message = v1::Envelope::decode(bytes).map_err(|error| EnvelopeError::Protobuf(error.to_string()))?;
-        if !(FORMAT..=FORMAT_METRICS).contains(&message.format) {
-            return Err(EnvelopeError::Format(message.format));
+        let mut kept = None;
+        let mut fields = Fields::read(bytes, &mut kept)?;
+        Self { flag_logs: fields.flag_logs.to_vec(), ..fields.envelope()? }.unpack(fields.assignments)
+    }
+
+    /// Decodes the bytes of a queue message with its flag logs, which are checked and taken apart but not decoded. The
+    /// envelope's own are empty then.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`], one variant per rule; `Metrics` is not among them.
+    #[cfg(feature = "confidence")]
+    pub fn read(bytes: &[u8]) -> Result<(Self, FlagLogs), EnvelopeError> {
+        let mut kept = None;
+        let mut fields = Fields::read(bytes, &mut kept)?;
+        let envelope = fields.envelope()?;
+        let packed = (!fields.assignments.is_empty()).then_some(fields.assignments);
+        let logs = FlagLogs::read_parts(fields.flag_logs, packed).map_err(flag_logs_error)?;
+        Ok((envelope, logs))
+    }
+
+    /// Flag logs and assignments as they are written: packed where that saves something.
+    #[cfg(feature = "confidence")]
+    fn packed(&self) -> (Vec<u8>, Vec<u8>) {
+        match pack(&self.flag_logs) {
+            Some(Packed { flag_logs, assignments }) => (flag_logs, assignments),
+            None => (self.flag_logs.clone(), Vec::new()),
         }
-        if !message.resource_metrics.is_empty() {
-            return Err(EnvelopeError::ResourceMetrics);
+    }
+
+    #[cfg(not(feature = "confidence"))]
+    fn packed(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.flag_logs.clone(), Vec::new())
+    }
+
+    #[cfg(feature = "confidence")]
+    fn unpack(mut self, assignments: &[u8]) -> Result<Self, EnvelopeError> {
+        if !assignments.is_empty() {
+            unpack_into(&mut self.flag_logs, assignments).map_err(flag_logs_error)?;
         }
-        let producer = message.producer.unwrap_or_default();
-        let envelope = Self {
-            stream_id: StreamId::from_slice(&message.stream_id)?,
-            sequence: message.sequence,
-            window_start_ms: message.window_start_ms,
-            window_end_ms: message.window_end_ms,
-            resolver_id: producer.resolver_id,
-            dimensions: producer.dimensions,
-            flag_logs: message.flag_logs,
-            metrics: message.metrics,
-            dropped: message.dropped,
-        };
-        if message.format < envelope.format() {
-            return Err(EnvelopeError::FormatOfMetrics);
-        }
-        envelope.check()?;
-        Ok(envelope)
+        Ok(self)
+    }
+
+    #[cfg(not(feature = "confidence"))]
+    fn unpack(self, assignments: &[u8]) -> Result<Self, EnvelopeError> {
+        if assignments.is_empty() { Ok(self) } else { Err(EnvelopeError::Format(FORMAT_PACKED)) }
     }
 
     /// Decodes the flag logs inside.
@@ -237,9 +280,15 @@ impl Envelope {
     }
 
     /// The lowest format whose readers pass over nothing that is in it.
-    fn format(&self) -> u32 {
+    fn format(&self, is_packed: bool) -> u32 {
         let has_recordings = self.dropped.iter().any(|dropped| dropped.recordings > 0);
-        if self.metrics.is_empty() && !has_recordings { FORMAT } else { FORMAT_METRICS }
+        if is_packed {
+            FORMAT_PACKED
+        } else if self.metrics.is_empty() && !has_recordings {
+            FORMAT
+        } else {
+            FORMAT_METRICS
+        }
     }
 
     fn check(&self) -> Result<(), EnvelopeError> {
@@ -254,6 +303,124 @@ impl Envelope {
         }
         Ok(())
     }
+}
+
+/// The fields of an encoded envelope, where they stand.
+struct Fields<'a> {
+    format: u32,
+    stream_id: &'a [u8],
+    sequence: u64,
+    window_start_ms: u64,
+    window_end_ms: u64,
+    producer: v1::Producer,
+    flag_logs: &'a [u8],
+    dropped: Vec<v1::Dropped>,
+    has_resource_metrics: bool,
+    metrics: &'a [u8],
+    assignments: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// Finds them; where they do not stand as our own writers write them, in what `kept` keeps decoded.
+    fn read(bytes: &'a [u8], kept: &'a mut Option<v1::Envelope>) -> Result<Self, EnvelopeError> {
+        within(bytes.len(), MAX_MESSAGE_BYTES)?;
+        if let Some(fields) = Self::in_place(bytes) {
+            return Ok(fields);
+        }
+        let decoded = v1::Envelope::decode(bytes).map_err(|error| EnvelopeError::Protobuf(error.to_string()))?;
+        let message = kept.insert(decoded);
+        Ok(Self {
+            format: message.format,
+            stream_id: &message.stream_id,
+            sequence: message.sequence,
+            window_start_ms: message.window_start_ms,
+            window_end_ms: message.window_end_ms,
+            producer: message.producer.take().unwrap_or_default(),
+            flag_logs: &message.flag_logs,
+            dropped: std::mem::take(&mut message.dropped),
+            has_resource_metrics: !message.resource_metrics.is_empty(),
+            metrics: &message.metrics,
+            assignments: &message.assignments,
+        })
+    }
+
+    /// Every field at most once, in the order of numbers, and none that is not known; `None` for anything else.
+    fn in_place(bytes: &'a [u8]) -> Option<Self> {
+        let mut fields = Self {
+            format: 0,
+            stream_id: &[],
+            sequence: 0,
+            window_start_ms: 0,
+            window_end_ms: 0,
+            producer: v1::Producer::default(),
+            flag_logs: &[],
+            dropped: Vec::new(),
+            has_resource_metrics: false,
+            metrics: &[],
+            assignments: &[],
+        };
+        let mut cursor = Cursor::new(bytes);
+        let mut last = 0;
+        while let Some((number, field)) = cursor.field().ok()? {
+            if number < last || (number == last && number != 8) {
+                return None;
+            }
+            last = number;
+            match (number, field) {
+                (1, Field::Varint(format)) => fields.format = u32::try_from(format).ok()?,
+                (2, Field::Bytes(stream_id)) => fields.stream_id = stream_id,
+                (3, Field::Varint(sequence)) => fields.sequence = sequence,
+                (4, Field::Varint(start_ms)) => fields.window_start_ms = start_ms,
+                (5, Field::Varint(end_ms)) => fields.window_end_ms = end_ms,
+                (6, Field::Bytes(producer)) => fields.producer = read_producer(producer)?,
+                (7, Field::Bytes(flag_logs)) => fields.flag_logs = flag_logs,
+                (8, Field::Bytes(dropped)) => fields.dropped.push(v1::Dropped::decode(dropped).ok()?),
+                (10, Field::Bytes(metrics)) => fields.metrics = metrics,
+                (11, Field::Bytes(assignments)) => fields.assignments = assignments,
+                _ => return None,
+            }
+        }
+        Some(fields)
+    }
+
+    /// The envelope without its flag logs. What it owns moves into it.
+    fn envelope(&mut self) -> Result<Envelope, EnvelopeError> {
+        if !(FORMAT..=FORMAT_PACKED).contains(&self.format) {
+            return Err(EnvelopeError::Format(self.format));
+        }
+        if self.has_resource_metrics {
+            return Err(EnvelopeError::ResourceMetrics);
+        }
+        let envelope = Envelope {
+            stream_id: StreamId::from_slice(self.stream_id)?,
+            sequence: self.sequence,
+            window_start_ms: self.window_start_ms,
+            window_end_ms: self.window_end_ms,
+            resolver_id: std::mem::take(&mut self.producer.resolver_id),
+            dimensions: std::mem::take(&mut self.producer.dimensions),
+            flag_logs: Vec::new(),
+            metrics: self.metrics.to_vec(),
+            dropped: std::mem::take(&mut self.dropped),
+        };
+        let needed = envelope.format(!self.assignments.is_empty());
+        if self.format < needed {
+            return Err(EnvelopeError::FormatTooLow { format: self.format, needed });
+        }
+        envelope.check()?;
+        Ok(envelope)
+    }
+}
+
+/// Most producers have a name and nothing else.
+fn read_producer(bytes: &[u8]) -> Option<v1::Producer> {
+    let mut cursor = Cursor::new(bytes);
+    if let Ok(Some((1, Field::Bytes(name)))) = cursor.field()
+        && cursor.is_empty()
+    {
+        let resolver_id = std::str::from_utf8(name).ok()?.to_owned();
+        return Some(v1::Producer { resolver_id, ..v1::Producer::default() });
+    }
+    v1::Producer::decode(bytes).ok()
 }
 
 /// Decodes a message of today's Confidence Cloudflare resolver: one `WriteFlagLogsRequest` in protobuf's JSON mapping.
@@ -272,6 +439,11 @@ pub fn decode_legacy(text: &str) -> Result<WriteFlagLogsRequest, EnvelopeError> 
         };
         EnvelopeError::FlagLogs(format!("{what}, at line {} column {}", error.line(), error.column()))
     })
+}
+
+#[cfg(feature = "confidence")]
+fn flag_logs_error(error: Malformed) -> EnvelopeError {
+    EnvelopeError::FlagLogs(error.to_string())
 }
 
 fn within(bytes: usize, limit: usize) -> Result<(), EnvelopeError> {

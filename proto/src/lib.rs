@@ -4,6 +4,8 @@
 //!   with Confidence's package names and field numbers. Facts and meaning stand in the `.proto` files.
 //! - [`v1`]: this project's own messages (envelope, metric model, Ledger).
 //! - [`envelope`]: the codec of a queue message, the one gate between bytes from the queue and typed values.
+//! - [`flag_log_bytes`]: flag logs told right from wrong and taken apart without being decoded.
+//! - [`wire`]: fields read in place and written.
 //! - [`dead_letter`]: the codec of a message that was given up, with all that is needed to put it back.
 //!
 //! What must not move in: merging, metrics, I/O, a clock, randomness.
@@ -12,9 +14,12 @@
 
 pub mod dead_letter;
 pub mod envelope;
+#[cfg(feature = "confidence")]
+pub mod flag_log_bytes;
 mod generated;
 #[cfg(feature = "confidence")]
 mod open_enum;
+pub mod wire;
 
 #[cfg(feature = "confidence")]
 pub use generated::confidence::flags::admin::v1 as resolve_info;

@@ -65,9 +65,12 @@ fn the_format_is_raised_by_what_an_older_reader_would_pass_over_and_by_nothing_e
         assert_eq!(wire.format, if raised { 2 } else { 1 });
         wire.format = 1;
         let lowered = Envelope::decode(&wire.encode_to_vec());
-        assert_eq!(lowered, if raised { Err(EnvelopeError::FormatOfMetrics) } else { Ok(envelope()) });
+        assert_eq!(
+            lowered,
+            if raised { Err(EnvelopeError::FormatTooLow { format: 1, needed: 2 }) } else { Ok(envelope()) }
+        );
     }
-    assert_eq!(EnvelopeError::FormatOfMetrics.reason(), "format");
+    assert_eq!(EnvelopeError::FormatTooLow { format: 1, needed: 2 }.reason(), "format");
     // A format that is higher than it had to be is taken.
     let mut wire = v1::Envelope::decode(envelope().encode().unwrap().as_slice()).unwrap();
     wire.format = 2;
@@ -115,8 +118,8 @@ fn writer_and_reader_refuse_the_same() {
 
 #[test]
 fn a_newer_format_is_refused_and_said() {
-    let wire = v1::Envelope { format: 3, ..Default::default() };
-    assert_eq!(Envelope::decode(&wire.encode_to_vec()), Err(EnvelopeError::Format(3)));
+    let wire = v1::Envelope { format: 4, ..Default::default() };
+    assert_eq!(Envelope::decode(&wire.encode_to_vec()), Err(EnvelopeError::Format(4)));
     assert_eq!(Envelope::decode(b""), Err(EnvelopeError::Format(0)), "an empty message is no envelope");
 }
 

@@ -5,6 +5,8 @@
 //! family's kind, histogram spans in order and within their bounds. What the reader refuses the writer never writes.
 //! Memory is linear in the size of the message, the factor being a histogram's at most 513 buckets.
 
+mod encode;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use tributary_proto::{Message as _, v1};
@@ -169,7 +171,9 @@ impl Snapshot {
     /// Writes the state as bytes: an encoded `tributary.v1.LedgerState`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        self.to_wire().encode_to_vec()
+        let mut bytes = Vec::new();
+        self.encode_into(&mut bytes);
+        bytes
     }
 
     /// Reads bytes that came from outside.

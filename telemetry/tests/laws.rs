@@ -232,6 +232,9 @@ proptest! {
     #[test]
     fn delta_reads_back_as_written(delta in delta()) {
         let bytes = delta.to_wire().encode_to_vec();
+        let mut written = Vec::new();
+        delta.encode_into(&mut written);
+        prop_assert_eq!(&written, &bytes);
         let read = Delta::from_wire(v1::MetricSet::decode(bytes.as_slice()).unwrap()).unwrap();
         prop_assert_eq!(&read, &delta);
         prop_assert_eq!(read.to_wire().encode_to_vec(), bytes);
@@ -242,6 +245,7 @@ proptest! {
         let mut state = Snapshot::new(start_ms);
         for delta in &deltas { apply(&mut state, delta, 2_000); }
         let bytes = state.encode();
+        prop_assert_eq!(&bytes, &state.to_wire().encode_to_vec());
         prop_assert!(bytes.len() <= state.reserved_bytes());
         let read = Snapshot::decode(&bytes).unwrap();
         prop_assert_eq!(&read, &state);

@@ -125,7 +125,7 @@ fn row(series: usize) {
         let commit_bytes = request.encode_to_vec();
         merged.push(started.elapsed());
         let started = Instant::now();
-        let commit = Commit::from_wire(CommitRequest::decode(commit_bytes.as_slice()).unwrap()).unwrap();
+        let commit = Commit::decode(commit_bytes.as_slice()).unwrap();
         let known = commit.streams().into_iter().filter_map(|id| rows.get(&id).cloned().map(|row| (id, row))).collect();
         let Decision::Apply { rows: changed, .. } = decide(&commit, &known, &mut book, now_ms).unwrap() else {
             panic!("in conflict")

@@ -9,6 +9,8 @@
 //! | `scraping` | from a state to the text of a scrape, also beside the two Prometheus clients |
 //! | `totals` | the proof, before anything is measured, that both sides count the same |
 //! | `table` | criterion, and the table at the end |
+//! | `floor` | the least that any program would have to do for the consumer's messages |
+//! | `instructions` | the same work counted by callgrind, with allocations |
 //!
 //! Left out in the peer's favour: its consumer also reads its snapshot back from JSON and renders the text with every
 //! batch; its state holds none of the pipeline's own series. Ours reports memory and the age of the resolver state,
@@ -23,8 +25,12 @@
 
 #[path = "peer/consuming.rs"]
 mod consuming;
+#[path = "peer/floor.rs"]
+mod floor;
 #[path = "peer/inputs.rs"]
 mod inputs;
+#[path = "peer/instructions.rs"]
+mod instructions;
 #[path = "peer/producing.rs"]
 mod producing;
 #[path = "peer/scraping.rs"]
@@ -36,9 +42,19 @@ mod totals;
 
 use crate::{inputs::Inputs, table::Table};
 
+/// The argument after which nothing is timed, only counted.
+const INSTRUCTIONS_ONLY: &str = "--instructions";
+
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(place) = arguments.iter().position(|argument| argument == instructions::CHILD) {
+        return instructions::count(arguments[place + 1].as_ref());
+    }
     let inputs = Inputs::build();
     totals::assert_both_sides_count_the_same(&inputs);
+    if arguments.iter().any(|argument| argument == INSTRUCTIONS_ONLY) {
+        return instructions::run(&inputs);
+    }
     let mut table = Table::new(format!(
         "{:.1} flags per resolve, {:.1} of them assigned; batches of {} messages; native, one core",
         inputs.flags_per_resolve(),
@@ -49,4 +65,8 @@ fn main() {
     consuming::run(&mut table, &inputs);
     scraping::run(&mut table);
     table.print();
+    // Under `cargo test` nothing is measured.
+    if arguments.iter().any(|argument| argument == "--bench") {
+        instructions::run(&inputs);
+    }
 }

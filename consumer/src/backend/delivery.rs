@@ -1,8 +1,8 @@
 //! Where merged flag logs go, what the request is, what the answer means, and when to try again.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use tributary_proto::{Message as _, flag_logs::WriteFlagLogsRequest, v1::IngestFlagLogsRequest};
+use tributary_proto::{Message as _, v1::IngestFlagLogsRequest};
 
 use super::retry_after;
 use crate::{
@@ -69,33 +69,34 @@ impl Route {
 
 /// A request to the backend, but for its authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeliveryRequest {
+pub struct DeliveryRequest<'a> {
     /// Full URL.
     pub url: String,
     /// Value of `Content-Type`.
     pub content_type: &'static str,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Cow<'a, [u8]>,
 }
 
-/// The request that delivers `logs` to `destination`.
-pub fn delivery_request(
+/// The request that delivers `logs`, an encoded `WriteFlagLogsRequest`, to `destination`.
+pub fn delivery_request<'a>(
     config: &Config,
     route: &Route,
     destination: Destination,
-    logs: &WriteFlagLogsRequest,
-) -> DeliveryRequest {
+    logs: &'a [u8],
+) -> DeliveryRequest<'a> {
     match destination {
         Destination::Edge => DeliveryRequest {
             url: config.flag_logs_url.clone(),
             content_type: "application/x-protobuf",
-            body: logs.encode_to_vec(),
+            body: Cow::Borrowed(logs),
         },
         Destination::Ingest => DeliveryRequest {
             url: config.ingest_url.clone(),
             content_type: "application/protobuf",
-            body: IngestFlagLogsRequest { account_id: route.account_id.clone(), batch: logs.encode_to_vec() }
-                .encode_to_vec(),
+            body: IngestFlagLogsRequest { account_id: route.account_id.clone(), batch: logs.to_vec() }
+                .encode_to_vec()
+                .into(),
         },
     }
 }
@@ -188,12 +189,13 @@ mod tests {
     fn each_destination_gets_its_own_body() {
         let (config, _) = Config::read(&BTreeMap::new());
         let route = Route::new(&[2, 1], "acc".into());
-        let logs = WriteFlagLogsRequest::default();
+        let logs = [0x0a, 0x00];
         let edge = delivery_request(&config, &route, Destination::Edge, &logs);
-        assert_eq!((edge.content_type, edge.body), ("application/x-protobuf", logs.encode_to_vec()));
+        assert_eq!((edge.content_type, &*edge.body), ("application/x-protobuf", &logs[..]));
         let ingest = delivery_request(&config, &route, Destination::Ingest, &logs);
         assert_eq!(ingest.content_type, "application/protobuf");
-        assert_eq!(IngestFlagLogsRequest::decode(ingest.body.as_slice()).unwrap().account_id, "acc");
+        let wrapped = IngestFlagLogsRequest::decode(&*ingest.body).unwrap();
+        assert_eq!((wrapped.account_id.as_str(), wrapped.batch.as_slice()), ("acc", &logs[..]));
     }
 
     #[test]

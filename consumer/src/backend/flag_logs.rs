@@ -5,19 +5,20 @@
 //! survives; telemetry is merged per sender identity (SDK and resolver version), so that nothing is attributed to a
 //! version that did not send it, and a total that does not fit the wire's 32 bits goes out in several requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tributary_proto::{
     Message as _,
-    events::FlagAssigned,
+    flag_log_bytes::{CLIENT_RESOLVE_INFO, FLAG_RESOLVE_INFO, FlagLogs},
     flag_logs::{Sdk, TelemetryData, WriteFlagLogsRequest},
     resolve_info::{
         ClientResolveInfo, FlagResolveInfo,
         client_resolve_info::EvaluationContextSchemaInstance,
         flag_resolve_info::{AssignmentResolveInfo, RuleResolveInfo, VariantResolveInfo},
     },
+    wire::{Cursor, Field},
 };
-use tributary_telemetry::confidence::{TelemetryDelta, TelemetryMergeError};
+use tributary_telemetry::confidence::{TelemetryDelta, TelemetryMergeError, TelemetryReport};
 
 /// Who sent telemetry: what must not be mixed in one report.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,46 +29,54 @@ pub struct SenderIdentity {
     pub resolver_version: String,
 }
 
-/// The merged flag logs of any number of messages.
+/// The merged flag logs of any number of messages, which they borrow from: names and assignments stay where they are until
+/// a request is written.
 #[derive(Clone, Debug, Default)]
-pub struct MergedFlagLogs {
-    assigned: Vec<FlagAssigned>,
-    schemas: BTreeMap<String, ClientSchemas>,
-    flags: BTreeMap<String, FlagCounts>,
+pub struct MergedFlagLogs<'a> {
+    /// Encoded requests with assignments alone.
+    assigned: Vec<&'a [u8]>,
+    /// By credential.
+    schemas: BTreeMap<&'a [u8], ClientSchemas<'a>>,
+    /// By flag.
+    flags: BTreeMap<&'a [u8], FlagCounts<'a>>,
     /// In the order of first appearance; a batch has one identity, or two while a deploy rolls out.
     telemetry: Vec<(SenderIdentity, TelemetryDelta)>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct ClientSchemas {
-    client: String,
+struct ClientSchemas<'a> {
+    client: &'a [u8],
+    /// As they came: what comes again is not decoded again.
+    seen: BTreeSet<&'a [u8]>,
     /// By encoded bytes, which are canonical: maps are encoded in the order of their keys.
     distinct: BTreeMap<Vec<u8>, EvaluationContextSchemaInstance>,
 }
 
 /// Counts are `i64` on the wire. Sums saturate: 2^63 resolves in one batch are a hostile message, not a total.
 #[derive(Clone, Debug, Default)]
-struct FlagCounts {
-    variants: BTreeMap<String, i64>,
-    rules: BTreeMap<String, RuleCounts>,
+struct FlagCounts<'a> {
+    variants: BTreeMap<&'a [u8], i64>,
+    rules: BTreeMap<&'a [u8], RuleCounts<'a>>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct RuleCounts {
+struct RuleCounts<'a> {
     count: i64,
-    assignments: BTreeMap<String, i64>,
+    assignments: BTreeMap<&'a [u8], i64>,
 }
 
-impl MergedFlagLogs {
+impl<'a> MergedFlagLogs<'a> {
     /// Adds the logs of one message; its telemetry is added by [`MergedFlagLogs::add_telemetry`], where it was read.
-    pub fn add_logs(&mut self, logs: WriteFlagLogsRequest) {
-        let WriteFlagLogsRequest { flag_assigned, telemetry_data: _, client_resolve_info, flag_resolve_info } = logs;
-        self.assigned.extend(flag_assigned);
-        for info in client_resolve_info {
-            self.add_schemas(info);
+    pub fn add_logs(&mut self, logs: &'a FlagLogs) {
+        if !logs.assigned.is_empty() {
+            self.assigned.push(&logs.assigned);
         }
-        for info in flag_resolve_info {
-            self.add_counts(info);
+        for (number, field) in fields(&logs.infos) {
+            match (number, field) {
+                (CLIENT_RESOLVE_INFO, Field::Bytes(info)) => self.add_schemas(info),
+                (FLAG_RESOLVE_INFO, Field::Bytes(info)) => self.add_counts(info),
+                _ => {}
+            }
         }
     }
 
@@ -78,12 +87,12 @@ impl MergedFlagLogs {
     pub fn add_telemetry(
         &mut self,
         identity: &SenderIdentity,
-        telemetry: &TelemetryDelta,
+        report: &TelemetryReport,
     ) -> Result<(), TelemetryMergeError> {
         match self.telemetry.iter_mut().find(|(known, _)| known == identity) {
-            Some((_, merged)) => merged.merge(telemetry),
+            Some((_, merged)) => merged.add_report(report),
             None => {
-                self.telemetry.push((identity.clone(), telemetry.clone()));
+                self.telemetry.push((identity.clone(), report.to_delta()));
                 Ok(())
             }
         }
@@ -97,9 +106,9 @@ impl MergedFlagLogs {
             && self.telemetry.iter().all(|(_, telemetry)| telemetry.is_empty())
     }
 
-    /// The requests that say what was merged: one, and one more for each further sender identity and each total that
-    /// passes 32 bits. Logs and counts are in the first.
-    pub fn into_requests(self) -> Vec<WriteFlagLogsRequest> {
+    /// The requests that say what was merged, encoded: one, and one more for each further sender identity and each total
+    /// that passes 32 bits. Logs and counts are in the first.
+    pub fn into_requests(self) -> Vec<Vec<u8>> {
         let mut telemetry = self.telemetry.into_iter().flat_map(|(identity, merged)| {
             merged.to_wire().into_iter().map(move |part| TelemetryData {
                 sdk: identity.sdk.clone(),
@@ -108,73 +117,125 @@ impl MergedFlagLogs {
             })
         });
         let first = WriteFlagLogsRequest {
-            flag_assigned: self.assigned,
+            flag_assigned: Vec::new(),
             telemetry_data: telemetry.next(),
             client_resolve_info: self.schemas.into_iter().map(ClientSchemas::into_wire).collect(),
             flag_resolve_info: self.flags.into_iter().map(FlagCounts::into_wire).collect(),
         };
-        let mut requests = vec![first];
-        requests.extend(
-            telemetry
-                .map(|part| WriteFlagLogsRequest { telemetry_data: Some(part), ..WriteFlagLogsRequest::default() }),
-        );
-        requests.retain(|request| *request != WriteFlagLogsRequest::default());
+        // Two encoded requests, one behind the other, are one request.
+        let assigned_bytes: usize = self.assigned.iter().map(|assigned| assigned.len()).sum();
+        let mut body = Vec::with_capacity(assigned_bytes.saturating_add(first.encoded_len()));
+        self.assigned.iter().for_each(|assigned| body.extend_from_slice(assigned));
+        body.append(&mut first.encode_to_vec());
+        let mut requests = vec![body];
+        requests.extend(telemetry.map(|part| {
+            WriteFlagLogsRequest { telemetry_data: Some(part), ..WriteFlagLogsRequest::default() }.encode_to_vec()
+        }));
+        requests.retain(|request| !request.is_empty());
         requests
     }
 
-    fn add_schemas(&mut self, info: ClientResolveInfo) {
-        let ClientResolveInfo { client, client_credential, schema } = info;
-        let known = self.schemas.entry(client_credential).or_default();
+    fn add_schemas(&mut self, info: &'a [u8]) {
+        let known = self.schemas.entry(text_of(info, 2)).or_default();
         if known.client.is_empty() {
-            known.client = client;
+            known.client = text_of(info, 1);
         }
-        for instance in schema {
-            known.distinct.insert(instance.encode_to_vec(), instance);
-        }
-    }
-
-    fn add_counts(&mut self, info: FlagResolveInfo) {
-        let FlagResolveInfo { flag, variant_resolve_info, rule_resolve_info } = info;
-        let known = self.flags.entry(flag).or_default();
-        for VariantResolveInfo { variant, count } in variant_resolve_info {
-            add(known.variants.entry(variant).or_default(), count);
-        }
-        for RuleResolveInfo { rule, count, assignment_resolve_info } in rule_resolve_info {
-            let known = known.rules.entry(rule).or_default();
-            add(&mut known.count, count);
-            for AssignmentResolveInfo { assignment_id, count } in assignment_resolve_info {
-                add(known.assignments.entry(assignment_id).or_default(), count);
+        for (number, field) in fields(info) {
+            if let (3, Field::Bytes(schema)) = (number, field)
+                && known.seen.insert(schema)
+                && let Ok(schema) = EvaluationContextSchemaInstance::decode(schema)
+            {
+                known.distinct.insert(schema.encode_to_vec(), schema);
             }
         }
     }
+
+    fn add_counts(&mut self, info: &'a [u8]) {
+        let known = self.flags.entry(text_of(info, 1)).or_default();
+        for (number, field) in fields(info) {
+            match (number, field) {
+                (2, Field::Bytes(variant)) => {
+                    add(known.variants.entry(text_of(variant, 1)).or_default(), count_of(variant, 3));
+                }
+                (3, Field::Bytes(rule)) => {
+                    let known = known.rules.entry(text_of(rule, 1)).or_default();
+                    add(&mut known.count, count_of(rule, 2));
+                    for (number, field) in fields(rule) {
+                        if let (3, Field::Bytes(assignment)) = (number, field) {
+                            let id = text_of(assignment, 1);
+                            add(known.assignments.entry(id).or_default(), count_of(assignment, 2));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The fields of a message. It was checked, so it does not end early.
+fn fields(bytes: &[u8]) -> impl Iterator<Item = (u32, Field<'_>)> {
+    let mut cursor = Cursor::new(bytes);
+    std::iter::from_fn(move || cursor.field().ok().flatten())
+}
+
+/// The string in field `number` of a message: the last one, as a decoder has it.
+fn text_of(message: &[u8], number: u32) -> &[u8] {
+    let mut text: &[u8] = &[];
+    for field in fields(message) {
+        if let (found, Field::Bytes(bytes)) = field
+            && found == number
+        {
+            text = bytes;
+        }
+    }
+    text
+}
+
+/// The `int64` in field `number` of a message.
+fn count_of(message: &[u8], number: u32) -> i64 {
+    let mut count = 0_u64;
+    for field in fields(message) {
+        if let (found, Field::Varint(value)) = field
+            && found == number
+        {
+            count = value;
+        }
+    }
+    count.cast_signed()
+}
+
+/// A name on the wire; checked to be text.
+fn name(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn add(total: &mut i64, count: i64) {
     *total = total.saturating_add(count);
 }
 
-impl ClientSchemas {
-    fn into_wire((client_credential, schemas): (String, Self)) -> ClientResolveInfo {
+impl ClientSchemas<'_> {
+    fn into_wire((client_credential, schemas): (&[u8], Self)) -> ClientResolveInfo {
         ClientResolveInfo {
-            client: schemas.client,
-            client_credential,
+            client: name(schemas.client),
+            client_credential: name(client_credential),
             schema: schemas.distinct.into_values().collect(),
         }
     }
 }
 
-impl FlagCounts {
-    fn into_wire((flag, counts): (String, Self)) -> FlagResolveInfo {
-        let variant = |(variant, count)| VariantResolveInfo { variant, count };
-        let assignment = |(assignment_id, count)| AssignmentResolveInfo { assignment_id, count };
+impl FlagCounts<'_> {
+    fn into_wire((flag, counts): (&[u8], Self)) -> FlagResolveInfo {
+        let variant = |(variant, count)| VariantResolveInfo { variant: name(variant), count };
+        let assignment = |(assignment_id, count)| AssignmentResolveInfo { assignment_id: name(assignment_id), count };
         FlagResolveInfo {
-            flag,
+            flag: name(flag),
             variant_resolve_info: counts.variants.into_iter().map(variant).collect(),
             rule_resolve_info: counts
                 .rules
                 .into_iter()
                 .map(|(rule, counts)| RuleResolveInfo {
-                    rule,
+                    rule: name(rule),
                     count: counts.count,
                     assignment_resolve_info: counts.assignments.into_iter().map(assignment).collect(),
                 })

@@ -8,8 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tributary_proto::{
+    Message as _,
     envelope::StreamId,
     v1::{self, CommitRequest, commit_response::Verdict},
+    wire::{Cursor, Field, Malformed, put_bytes, put_varint},
 };
 use tributary_telemetry::{Applied, ApplyError, Delta, custom::is_reserved};
 
@@ -98,6 +100,49 @@ pub struct Record {
 }
 
 impl Record {
+    /// Reads an encoded record, the `index`th of its request.
+    fn decode(bytes: &[u8], index: usize) -> Result<Self, CommitError> {
+        let malformed = |error: Malformed| CommitError::Malformed(error.to_string());
+        let invalid = |reason| CommitError::Record { index, reason };
+        let (mut stream_id, mut sequence, mut window_end_ms, mut kind) = (&[][..], 0, 0, 0);
+        let mut resolver_id = &[][..];
+        let mut cursor = Cursor::new(bytes);
+        while let Some(field) = cursor.field().map_err(malformed)? {
+            match field {
+                (1, Field::Bytes(id)) => stream_id = id,
+                (2, Field::Varint(number)) => sequence = number,
+                (3, Field::Varint(end_ms)) => window_end_ms = end_ms,
+                (4, Field::Varint(number)) => kind = number,
+                (5, Field::Bytes(name)) => resolver_id = name,
+                (1..=5, _) => return Err(malformed(Malformed::Type)),
+                _ => {}
+            }
+        }
+        if sequence == 0 || sequence > MAX_SEQUENCE {
+            return Err(invalid("sequence"));
+        }
+        let kind = i32::try_from(kind).ok().and_then(StreamKind::from_wire).ok_or_else(|| invalid("kind"))?;
+        let stream_id = StreamId::from_slice(stream_id).map_err(|_| invalid("stream id"))?;
+        let resolver_id = std::str::from_utf8(resolver_id).map_err(|_| malformed(Malformed::Utf8))?.to_owned();
+        Ok(Self { stream_id, sequence, window_end_ms, kind, resolver_id })
+    }
+
+    /// Appends the record in field 1 of a `CommitRequest`.
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        let kind = u64::try_from(i32::from(self.kind.to_wire())).unwrap_or_default();
+        let numbers = [(2, self.sequence), (3, self.window_end_ms), (4, kind)];
+        let mut record = Vec::with_capacity(192);
+        put_bytes(&mut record, 1 << 3 | 2, &self.stream_id.0);
+        for (field, number) in numbers {
+            record.push(field << 3);
+            put_varint(&mut record, number);
+        }
+        if !self.resolver_id.is_empty() {
+            put_bytes(&mut record, 5 << 3 | 2, self.resolver_id.as_bytes());
+        }
+        put_bytes(out, 1 << 3 | 2, &record);
+    }
+
     /// The record on the wire.
     pub fn to_wire(&self) -> v1::commit_request::Record {
         v1::commit_request::Record {
@@ -128,6 +173,9 @@ pub enum CommitError {
     /// It has no records, or more than a batch can have.
     #[error("{0} records, 1 to {MAX_RECORDS_PER_COMMIT} are taken")]
     Records(usize),
+    /// It is no `CommitRequest`.
+    #[error("not a commit: {0}")]
+    Malformed(String),
     /// A record that no producer can have sent.
     #[error("record {index}: {reason}")]
     Record {
@@ -151,37 +199,52 @@ pub enum CommitError {
 }
 
 impl Commit {
-    /// Reads a request that came over the wire.
+    /// Reads the bytes of a `CommitRequest`, where they stand: a record is read for every message of the queue.
     ///
     /// # Errors
     /// [`CommitError`], before anything is looked up.
-    pub fn from_wire(request: CommitRequest) -> Result<Self, CommitError> {
-        let count = request.records.len();
-        if count == 0 || count > MAX_RECORDS_PER_COMMIT {
-            return Err(CommitError::Records(count));
-        }
-        let mut seen = BTreeSet::new();
-        let mut records = Vec::with_capacity(count);
-        for (index, record) in request.records.into_iter().enumerate() {
-            let invalid = |reason| CommitError::Record { index, reason };
-            let stream_id = StreamId::from_slice(&record.stream_id).map_err(|_| invalid("stream id"))?;
-            if record.sequence == 0 || record.sequence > MAX_SEQUENCE {
-                return Err(invalid("sequence"));
+    pub fn decode(bytes: &[u8]) -> Result<Self, CommitError> {
+        let malformed = |error: Malformed| CommitError::Malformed(error.to_string());
+        let (mut records, mut sets, mut contradicting) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cursor = Cursor::new(bytes);
+        while let Some(field) = cursor.field().map_err(malformed)? {
+            match field {
+                (1, Field::Bytes(_)) if records.len() >= MAX_RECORDS_PER_COMMIT => {
+                    return Err(CommitError::Records(records.len().saturating_add(1)));
+                }
+                (1, Field::Bytes(record)) => records.push(Record::decode(record, records.len())?),
+                (2, Field::Bytes(set)) => sets.push(set),
+                (3, Field::Bytes(set)) => contradicting.push(set),
+                (1..=3, _) => return Err(malformed(Malformed::Type)),
+                _ => {}
             }
-            if !seen.insert((stream_id, record.sequence)) {
-                return Err(invalid("named twice"));
-            }
-            let kind = StreamKind::from_wire(record.kind).ok_or_else(|| invalid("kind"))?;
-            let v1::commit_request::Record { sequence, window_end_ms, resolver_id, .. } = record;
-            records.push(Record { stream_id, sequence, window_end_ms, kind, resolver_id });
         }
-        if request.contradicting.len() > records.len() {
-            return Err(CommitError::Delta(format!("{} sets for {count} records", request.contradicting.len())));
+        if records.is_empty() {
+            return Err(CommitError::Records(0));
         }
-        let read = |set| Delta::from_wire(set).map_err(|error| CommitError::Delta(error.to_string()));
-        let (delta, merged) = read(request.delta.unwrap_or_default())?.partition(is_reserved);
+        let mut seen: Vec<_> = records.iter().map(|record| (record.stream_id, record.sequence)).collect();
+        seen.sort_unstable();
+        let same = |pair: &[_]| match pair {
+            [left, right] if left == right => Some(*left),
+            _ => None,
+        };
+        if let Some(twice) = seen.windows(2).find_map(same) {
+            let named = |record: &Record| (record.stream_id, record.sequence) == twice;
+            let index = records.iter().rposition(named).unwrap_or_default();
+            return Err(CommitError::Record { index, reason: "named twice" });
+        }
+        if contradicting.len() > records.len() {
+            let count = records.len();
+            return Err(CommitError::Delta(format!("{} sets for {count} records", contradicting.len())));
+        }
+        let read = |set: &[u8]| {
+            let set = v1::MetricSet::decode(set).map_err(|error| CommitError::Malformed(error.to_string()))?;
+            Delta::from_wire(set).map_err(|error| CommitError::Delta(error.to_string()))
+        };
+        // A field that stands twice is one message.
+        let (delta, merged) = read(&sets.concat())?.partition(is_reserved);
         let mut custom = vec![merged];
-        for set in request.contradicting {
+        for set in contradicting {
             let (reserved, contradicting) = read(set)?.partition(is_reserved);
             if !reserved.is_empty() {
                 return Err(CommitError::Delta("a reserved name among custom metrics".into()));
@@ -192,10 +255,35 @@ impl Commit {
         Ok(Self { records, delta, custom })
     }
 
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// [`CommitError`], before anything is looked up.
+    pub fn from_wire(request: &CommitRequest) -> Result<Self, CommitError> {
+        Self::decode(&request.encode_to_vec())
+    }
+
     /// The streams that the commit touches, each once: the rows to load.
     pub fn streams(&self) -> BTreeSet<StreamId> {
         self.records.iter().map(|record| record.stream_id).collect()
     }
+}
+
+/// The bytes of a `CommitRequest`.
+pub fn encode_request<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+    delta: &Delta,
+    contradicting: &[Delta],
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    records.into_iter().for_each(|record| record.encode_into(&mut out));
+    let mut set = Vec::new();
+    for (key, delta) in [(2 << 3 | 2, delta)].into_iter().chain(contradicting.iter().map(|delta| (3 << 3 | 2, delta))) {
+        set.clear();
+        delta.encode_into(&mut set);
+        put_bytes(&mut out, key, &set);
+    }
+    out
 }
 
 /// What a commit comes to.

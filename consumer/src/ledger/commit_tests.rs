@@ -285,7 +285,7 @@ fn a_request_that_no_consumer_sends_is_refused_before_anything_is_looked_up() {
     let wire =
         |records: Vec<v1::commit_request::Record>| CommitRequest { records, delta: None, contradicting: Vec::new() };
     let good = record(1, 1).to_wire();
-    let refused = |records| Commit::from_wire(wire(records)).map(|_| ()).unwrap_err();
+    let refused = |records| Commit::from_wire(&wire(records)).map(|_| ()).unwrap_err();
     assert_eq!(refused(vec![]), CommitError::Records(0));
     assert_eq!(refused(vec![good.clone(); 129]), CommitError::Records(129));
     let reason = |record: v1::commit_request::Record| match refused(vec![record]) {
@@ -307,7 +307,11 @@ fn a_commit_reads_back_from_the_wire_as_it_was() {
         delta: Some(sent.delta.to_wire()),
         contradicting: Vec::new(),
     };
-    let read = Commit::from_wire(request).unwrap();
+    let custom = [delta(7)];
+    let written = encode_request(&sent.records, &sent.delta, &custom);
+    let with_custom = CommitRequest { contradicting: vec![custom[0].to_wire()], ..request.clone() };
+    assert_eq!(CommitRequest::decode(written.as_slice()).unwrap(), with_custom);
+    let read = Commit::from_wire(&request).unwrap();
     assert_eq!((read.records, read.delta, read.custom), (sent.records, sent.delta, sent.custom));
 }
 

@@ -141,20 +141,28 @@ pub fn encode_ids<'a>(ids: impl IntoIterator<Item = &'a StreamId>) -> String {
 
 /// The parameter of [`UPSERT_STREAMS`].
 pub fn encode_rows(rows: &BTreeMap<StreamId, StreamRow>) -> String {
-    let row = |(stream_id, row): (&StreamId, &StreamRow)| {
-        let gaps: Vec<(u64, u64)> = row.progress.gaps().iter().map(|gap| (gap.first, gap.last)).collect();
-        serde_json::json!([
-            stream_id.to_string(),
-            i32::from(row.kind.to_wire()),
-            row.progress.high_water(),
-            gaps,
-            row.last_seen_ms,
-            row.floor_ms,
-            row.account,
-            row.progress.missing()
-        ])
-    };
-    serde_json::Value::from_iter(rows.iter().map(row)).to_string()
+    use std::fmt::Write as _;
+    let mut json = String::with_capacity(rows.len().saturating_mul(128));
+    json.push('[');
+    // Streams of one producer share an account, which is quoted once.
+    let mut account: (&str, String) = ("", "\"\"".to_owned());
+    for (stream_id, row) in rows {
+        if row.account != account.0 {
+            account = (&row.account, serde_json::Value::from(row.account.as_str()).to_string());
+        }
+        let separator = if json.len() > 1 { "," } else { "" };
+        let (kind, high_water) = (i32::from(row.kind.to_wire()), row.progress.high_water());
+        // Writing to a string never fails.
+        let _is_written = write!(json, "{separator}[\"{stream_id}\",{kind},{high_water},[").is_ok();
+        for (index, gap) in row.progress.gaps().iter().enumerate() {
+            let separator = if index > 0 { "," } else { "" };
+            let _is_written = write!(json, "{separator}[{},{}]", gap.first, gap.last).is_ok();
+        }
+        let (last_seen_ms, floor_ms, missing) = (row.last_seen_ms, row.floor_ms, row.progress.missing());
+        let _is_written = write!(json, "],{last_seen_ms},{floor_ms},{},{missing}]", account.1).is_ok();
+    }
+    json.push(']');
+    json
 }
 
 /// Reads what [`encode_rows`] wrote.
@@ -219,8 +227,11 @@ impl StoredState {
 
     /// The row that stores a state and its floors.
     pub fn of(state: &Snapshot, floors: &Floors) -> Self {
-        let stored = v1::StoredLedger { state: Some(state.to_wire()), floors: floors.to_wire() };
-        let bytes = stored.encode_to_vec();
+        // A StoredLedger. The state is nearly all of it, and written without a message for each of its parts.
+        let mut bytes = Vec::new();
+        state.encode_field(1, &mut bytes);
+        let floors = v1::StoredLedger { state: None, floors: floors.to_wire() };
+        bytes.append(&mut floors.encode_to_vec());
         Self { schema: SCHEMA, checksum: crc32fast::hash(&bytes), bytes }
     }
 

@@ -15,8 +15,6 @@
 
 use std::{cell::RefCell, collections::VecDeque, time::Duration};
 
-use tributary_proto::flag_logs::WriteFlagLogsRequest;
-
 use super::{BackendPort, Event};
 use crate::{
     backend::{
@@ -242,16 +240,16 @@ impl<B: BackendPort> Search<'_, B> {
     }
 
     /// `None` where the telemetry cannot be summed.
-    fn merge(&self, set: &Set) -> Option<MergedFlagLogs> {
+    fn merge(&self, set: &Set) -> Option<MergedFlagLogs<'_>> {
         let mut merged = MergedFlagLogs::default();
         for decoded in set.members.iter().filter_map(|member| self.units.get(*member)) {
             if set.part != Part::Telemetry {
-                merged.add_logs(decoded.logs.clone());
+                merged.add_logs(&decoded.logs);
             }
-            if let (Telemetry::Read { identity, delta, .. }, Part::Whole | Part::Telemetry) =
+            if let (Telemetry::Read { identity, report, .. }, Part::Whole | Part::Telemetry) =
                 (&decoded.telemetry, set.part)
             {
-                merged.add_telemetry(identity, delta).ok()?;
+                merged.add_telemetry(identity, report).ok()?;
             }
         }
         Some(merged)
@@ -259,10 +257,10 @@ impl<B: BackendPort> Search<'_, B> {
 
     async fn send(&mut self, set: &Set) -> Answer {
         // Unreachable with a batch of 100: the sums are 64 bits and the wire's are 32.
-        let Some(merged) = self.merge(set) else {
+        let Some(requests) = self.merge(set).map(MergedFlagLogs::into_requests) else {
             return Answer::Unavailable(DeliveryOutcome::Unavailable { retry_after: None });
         };
-        for (index, request) in merged.into_requests().into_iter().enumerate() {
+        for (index, request) in requests.into_iter().enumerate() {
             let elapsed = Duration::from_millis(self.backend.now_ms().saturating_sub(self.started_ms));
             if self.requests >= MAX_DELIVERY_REQUESTS || elapsed >= DELIVERY_TIME {
                 return Answer::CutShort;
@@ -281,7 +279,7 @@ impl<B: BackendPort> Search<'_, B> {
 
     /// To the primary, and where that does not take it to the fallback. Refused for good is what every destination
     /// refuses: one that is down now may take it later.
-    async fn send_request(&mut self, request: &WriteFlagLogsRequest) -> Result<(), Answer> {
+    async fn send_request(&mut self, request: &[u8]) -> Result<(), Answer> {
         let route = match &self.route {
             Some(route) => route.clone(),
             None => self.route.insert(self.backend.route().await).clone(),

@@ -2,9 +2,11 @@
 
 use futures::executor::block_on;
 use tributary_proto::{
+    Message as _,
     envelope::StreamId,
     events::FlagAssigned,
-    flag_logs::{ResolveReason, TelemetryData, telemetry_data::ResolveRate},
+    flag_log_bytes::FlagLogs,
+    flag_logs::{ResolveReason, TelemetryData, WriteFlagLogsRequest, telemetry_data::ResolveRate},
 };
 use tributary_telemetry::confidence::TelemetryDelta;
 
@@ -31,7 +33,8 @@ impl<F: Fn(&WriteFlagLogsRequest) -> DeliveryOutcome> BackendPort for Scripted<F
         Route::default()
     }
 
-    async fn deliver(&self, _: &Route, _: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome {
+    async fn deliver(&self, _: &Route, _: Destination, logs: &[u8]) -> DeliveryOutcome {
+        let logs = &WriteFlagLogsRequest::decode(logs).unwrap();
         *self.now_ms.borrow_mut() += self.step_ms;
         *self.requests.borrow_mut() += 1;
         let outcome = (self.answer)(logs);
@@ -64,7 +67,7 @@ fn unit(n: usize, resolves: u32, version: &str) -> Decoded {
         window_end_ms: 2,
         resolver_id: "eu".into(),
         dimensions: Default::default(),
-        flag_logs: tributary_proto::Message::encode_to_vec(&logs),
+        flag_logs: logs.encode_to_vec(),
         metrics: Vec::new(),
         dropped: vec![],
     };
@@ -175,12 +178,12 @@ fn the_first_that_is_not_taken_for_now_ends_the_delivery() {
 #[test]
 fn a_message_with_nothing_in_it_needs_no_request() {
     let mut empty = unit(0, 1, "1");
-    empty.logs = WriteFlagLogsRequest::default();
+    empty.logs = FlagLogs::default();
     empty.telemetry = Telemetry::Absent;
     let mut silent = unit(1, 1, "1");
-    silent.logs = WriteFlagLogsRequest::default();
-    if let Telemetry::Read { delta, .. } = &mut silent.telemetry {
-        **delta = TelemetryDelta::default();
+    silent.logs = FlagLogs::default();
+    if let Telemetry::Read { report, .. } = &mut silent.telemetry {
+        *report = TelemetryDelta::default().into();
     }
     let backend = Scripted::new(0, |_: &WriteFlagLogsRequest| REFUSED);
     for units in [vec![], vec![empty.clone()], vec![silent.clone()], vec![empty, silent]] {

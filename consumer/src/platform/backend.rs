@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use js_sys::Uint8Array;
-use tributary_proto::flag_logs::WriteFlagLogsRequest;
 use tributary_state::{platform::PlatformCipher, sealed};
 use worker::{AbortController, Env, Fetch, Headers, Method, Request, RequestInit};
 
@@ -44,16 +43,14 @@ impl<'a> Backend<'a> {
         Ok(Route::new(&state.log_destinations, state.account_id))
     }
 
-    async fn send(&self, request: DeliveryRequest) -> worker::Result<DeliveryOutcome> {
+    async fn send(&self, request: DeliveryRequest<'_>) -> worker::Result<DeliveryOutcome> {
         let headers = Headers::new();
         headers.set("Content-Type", request.content_type)?;
         if let Some(secret) = &self.config.client_secret {
             headers.set("Authorization", &format!("ClientSecret {}", secret.expose()))?;
         }
         let mut init = RequestInit::new();
-        init.with_method(Method::Post)
-            .with_headers(headers)
-            .with_body(Some(Uint8Array::from(request.body.as_slice()).into()));
+        init.with_method(Method::Post).with_headers(headers).with_body(Some(Uint8Array::from(&*request.body).into()));
         let request = Request::new_with_init(&request.url, &init)?;
         let controller = AbortController::default();
         let signal = controller.signal();
@@ -90,7 +87,7 @@ impl BackendPort for Backend<'_> {
         }
     }
 
-    async fn deliver(&self, route: &Route, destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome {
+    async fn deliver(&self, route: &Route, destination: Destination, logs: &[u8]) -> DeliveryOutcome {
         let request = delivery_request(self.config, route, destination, logs);
         // No connection: the error of the platform names neither a secret nor a body.
         self.send(request).await.unwrap_or(DeliveryOutcome::Unavailable { retry_after: None })

@@ -1,10 +1,7 @@
 //! The consumer's side of the Ledger: calls to the Durable Object.
 
 use js_sys::Uint8Array;
-use tributary_proto::{
-    Message as _,
-    v1::{CommitRequest, CommitResponse},
-};
+use tributary_proto::{Message as _, v1::CommitResponse};
 use worker::{Env, Method, Request, RequestInit, Stub};
 
 use super::runtime::within;
@@ -76,8 +73,8 @@ impl<'a> Ledger<'a> {
 }
 
 impl LedgerPort for Ledger<'_> {
-    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
-        let bytes = self.call(Method::Post, COMMIT_PATH, Some(request.encode_to_vec())).await?;
+    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
+        let bytes = self.call(Method::Post, COMMIT_PATH, Some(request.to_vec())).await?;
         CommitResponse::decode(bytes.as_slice()).map_err(|error| LedgerFailure(format!("an answer that {error}")))
     }
 }

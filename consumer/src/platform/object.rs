@@ -10,7 +10,7 @@ use js_sys::{Function, Reflect};
 use tributary_proto::{
     Message as _,
     envelope::StreamId,
-    v1::{CommitRequest, CommitResponse, commit_response::Verdict},
+    v1::{CommitResponse, commit_response::Verdict},
 };
 use wasm_bindgen::{JsCast as _, JsValue, prelude::Closure};
 use worker::{
@@ -165,8 +165,7 @@ impl Ledger {
         if body.len() > MAX_COMMIT_BYTES {
             return Err(Failure::Refused(format!("a commit of {} bytes", body.len())));
         }
-        let request = CommitRequest::decode(body).map_err(|error| Failure::Refused(error.to_string()))?;
-        let commit = Commit::from_wire(request).map_err(|error| Failure::Refused(error.to_string()))?;
+        let commit = Commit::decode(body).map_err(|error| Failure::Refused(error.to_string()))?;
         let now = now_ms();
         self.with_loaded(|loaded| {
             let known = self.rows(&commit, &loaded.journal)?;

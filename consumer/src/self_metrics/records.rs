@@ -49,8 +49,8 @@ fn delta_of_source(source: Source<'_>, records: &[&Decoded], now_ms: u64) -> Res
     for record in records {
         reserved = reserved.saturating_add(record.metrics.reserved_series);
         match &record.telemetry {
-            Telemetry::Read { delta, rebucketed: observations, .. } => {
-                telemetry.merge(delta).map_err(NotRecorded::new)?;
+            Telemetry::Read { report, rebucketed: observations, .. } => {
+                telemetry.add_report(report).map_err(NotRecorded::new)?;
                 rebucketed = rebucketed.saturating_add(*observations);
             }
             Telemetry::Refused(_) => refused = refused.saturating_add(1),

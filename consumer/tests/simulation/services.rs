@@ -27,7 +27,7 @@ use tributary_consumer::{
 use tributary_proto::{
     Message as _,
     flag_logs::WriteFlagLogsRequest,
-    v1::{CommitRequest, CommitResponse, commit_response::Verdict},
+    v1::{CommitResponse, commit_response::Verdict},
 };
 use tributary_telemetry::{LabelSet, Snapshot, Value};
 
@@ -150,7 +150,7 @@ impl Object {
 
     /// `Err`: the transaction failed, and nothing is stored of it.
     fn commit(&mut self, request: &[u8], now_ms: u64, fails: bool) -> Result<CommitResponse, LedgerFailure> {
-        let commit = Commit::from_wire(CommitRequest::decode(request).unwrap()).unwrap();
+        let commit = Commit::decode(request).unwrap();
         let journal = self.book(now_ms).journal.clone();
         let known = commit.streams().into_iter().filter_map(|id| {
             let stored = || self.streams.get(&id.to_string()).map(|row| storage::decode_row(row).unwrap().1);
@@ -266,13 +266,13 @@ pub(crate) fn number(state: &Snapshot, family: &str, resolver_id: &str) -> u64 {
 }
 
 impl LedgerPort for Ledger {
-    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         give_way().await;
         if self.world.fault("commits refused", 10) {
             return Err(LedgerFailure("overloaded".into()));
         }
         let fails = self.world.fault("writes failed", 5);
-        let response = self.object.borrow_mut().commit(&request.encode_to_vec(), self.world.now_ms.get(), fails)?;
+        let response = self.object.borrow_mut().commit(request, self.world.now_ms.get(), fails)?;
         give_way().await;
         if self.world.fault("answers lost", 20) {
             return Err(LedgerFailure("no answer".into()));
@@ -307,7 +307,8 @@ impl BackendPort for Backend {
         Route::new(&[1, 2], "account".into())
     }
 
-    async fn deliver(&self, _route: &Route, _destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome {
+    async fn deliver(&self, _route: &Route, _destination: Destination, logs: &[u8]) -> DeliveryOutcome {
+        let logs = &WriteFlagLogsRequest::decode(logs).unwrap();
         give_way().await;
         if self.world.fault("backend down", 60) {
             return DeliveryOutcome::Unavailable { retry_after: None };

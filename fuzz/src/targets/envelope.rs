@@ -37,6 +37,17 @@ pub fn run(data: &[u8]) {
         // Compared as bytes: a ratio may be NaN.
         assert_eq!(read.encode_to_vec(), bytes);
     }
+    let read = bounded(data.len(), FLAG_LOGS_FACTOR, || Envelope::read(data));
+    match (read.map(|(_, logs)| logs.to_request()), envelope.flag_logs()) {
+        (Ok(Err(_)), Err(_)) => {}
+        (Ok(Ok(logs)), Ok(expected)) => {
+            assert_eq!(logs.encode_to_vec(), expected.encode_to_vec(), "read in place and decoded are the same");
+        }
+        (Err(_), Err(_)) => {}
+        // The generated code does not look at the wire type of a map's entry.
+        (Err(_), Ok(logs)) if !logs.client_resolve_info.is_empty() => {}
+        (read, decoded) => panic!("read in place and decoded differ: {read:?} {decoded:?}"),
+    }
     let message = |id: &str, attempts| {
         let body = MessageBody::Bytes(data.to_vec());
         QueueMessage { id: id.to_owned(), sent_ms: NOW_MS, attempts, body }

@@ -55,7 +55,7 @@ fn run_wire(mut data: &[u8]) {
         let Ok(request) = bounded(input_bytes, FACTOR, || CommitRequest::decode_length_delimited(&mut data)) else {
             break;
         };
-        let Ok(commit) = bounded(input_bytes, FACTOR, || Commit::from_wire(request)) else { continue };
+        let Ok(commit) = bounded(input_bytes, FACTOR, || Commit::from_wire(&request)) else { continue };
         let now_ms = NOW_MS + u64::try_from(hour).unwrap_or(0) * 3_600_000;
         ledger.commit(&commit, now_ms);
         if hour % 16 == 15 {

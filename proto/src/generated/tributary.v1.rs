@@ -181,9 +181,9 @@ pub struct DeleteDeadLettersResponse {
 /// One delta record of one stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Envelope {
-    /// Format of this message: 2 where it has `metrics`, or `recordings` in `dropped`, which a reader of format 1 would pass
-    /// over in silence; 1 else, so that older readers take what they can. A reader refuses what is above the highest that
-    /// it knows, 0, and a 1 that takes a 2.
+    /// Format of this message, the lowest whose readers pass over nothing in silence: 3 where it has `assignments`; 2 where it
+    /// has `metrics`, or `recordings` in `dropped`; 1 else, so that older readers take what they can. A reader refuses what is
+    /// above the highest that it knows, 0, and what is below the one that it takes.
     #[prost(uint32, tag = "1")]
     pub format: u32,
     /// 16 random bytes, drawn once per isolate.
@@ -201,7 +201,8 @@ pub struct Envelope {
     /// Who sends.
     #[prost(message, optional, tag = "6")]
     pub producer: ::core::option::Option<Producer>,
-    /// An encoded confidence.flags.resolver.v1.WriteFlagLogsRequest, telemetry_data included. Empty: nothing to report.
+    /// An encoded confidence.flags.resolver.v1.WriteFlagLogsRequest, telemetry_data included, without what is in
+    /// `assignments`. Empty: nothing to report.
     #[prost(bytes = "vec", tag = "7")]
     pub flag_logs: ::prost::alloc::vec::Vec<u8>,
     /// What this stream dropped before this message, and did not report yet.
@@ -219,6 +220,83 @@ pub struct Envelope {
     /// are no reason to refuse it: their families are left out and counted, the rest is applied.
     #[prost(bytes = "vec", tag = "10")]
     pub metrics: ::prost::alloc::vec::Vec<u8>,
+    /// Encoded PackedAssignments: flag_assigned records that belong into `flag_logs`. Empty: none.
+    #[prost(bytes = "vec", tag = "11")]
+    pub assignments: ::prost::alloc::vec::Vec<u8>,
+}
+/// A run of WriteFlagLogsRequest.flag_assigned, with what repeats written once. Unpacked, flag logs are the bytes that were
+/// packed, and never larger than a message may be. `clients` and `templates` stand before `events`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PackedAssignments {
+    /// Where in the envelope's `flag_logs` the records belong, in bytes from its beginning.
+    #[prost(uint32, tag = "1")]
+    pub position: u32,
+    /// By number, from 0: encoded FlagAssigned with all that stands before its resolve_id.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub clients: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// By number, from 0.
+    #[prost(message, repeated, tag = "3")]
+    pub templates: ::prost::alloc::vec::Vec<packed_assignments::Template>,
+    /// One for each record, in their order.
+    #[prost(message, repeated, tag = "4")]
+    pub events: ::prost::alloc::vec::Vec<packed_assignments::Event>,
+}
+/// Nested message and enum types in `PackedAssignments`.
+pub mod packed_assignments {
+    /// An AppliedFlag without what differs from event to event. The flag is `head`, the targeting key, `middle`, the
+    /// fallthrough assignments, the apply time.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Template {
+        /// Encoded AppliedFlag.
+        #[prost(bytes = "vec", tag = "1")]
+        pub head: ::prost::alloc::vec::Vec<u8>,
+        /// Encoded AppliedFlag.
+        #[prost(bytes = "vec", tag = "2")]
+        pub middle: ::prost::alloc::vec::Vec<u8>,
+        /// Fallthrough assignments, each with the targeting key of the flag between `before` and `after`.
+        #[prost(message, repeated, tag = "3")]
+        pub fallthroughs: ::prost::alloc::vec::Vec<Fallthrough>,
+        /// The flag has a targeting key.
+        #[prost(bool, tag = "4")]
+        pub has_key: bool,
+        /// The flag has an apply time.
+        #[prost(bool, tag = "5")]
+        pub has_time: bool,
+    }
+    /// A FallthroughAssignment around its targeting key.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Fallthrough {
+        /// Encoded FallthroughAssignment.
+        #[prost(bytes = "vec", tag = "1")]
+        pub before: ::prost::alloc::vec::Vec<u8>,
+        /// Encoded FallthroughAssignment.
+        #[prost(bytes = "vec", tag = "2")]
+        pub after: ::prost::alloc::vec::Vec<u8>,
+    }
+    /// One FlagAssigned.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Event {
+        /// Number of the client.
+        #[prost(uint32, tag = "1")]
+        pub client: u32,
+        #[prost(string, tag = "2")]
+        pub resolve_id: ::prost::alloc::string::String,
+        /// Targeting keys of its flags. Where they are one it stands once.
+        #[prost(string, repeated, tag = "3")]
+        pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        /// Encoded google.protobuf.Timestamp, apply times of its flags. Where they are one it stands once.
+        #[prost(bytes = "vec", repeated, tag = "4")]
+        pub times: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+        /// Numbers of the templates of its flags.
+        #[prost(uint32, repeated, tag = "5")]
+        pub templates: ::prost::alloc::vec::Vec<u32>,
+        /// For each flag the number in `keys`, from 0. Empty: 0 for all.
+        #[prost(uint32, repeated, tag = "6")]
+        pub key_numbers: ::prost::alloc::vec::Vec<u32>,
+        /// For each flag the number in `times`, from 0. Empty: 0 for all.
+        #[prost(uint32, repeated, tag = "7")]
+        pub time_numbers: ::prost::alloc::vec::Vec<u32>,
+    }
 }
 /// Who sends an envelope.
 #[derive(Clone, PartialEq, ::prost::Message)]

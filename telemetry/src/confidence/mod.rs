@@ -8,8 +8,10 @@ pub mod catalog;
 mod decode;
 mod encode;
 mod mapping;
+mod report;
 mod telemetry;
 
 pub use decode::WireError;
 pub use mapping::{MappingError, Source, UNKNOWN_REASON, declare_resolver, provider_labels, reason_label};
+pub use report::{CompactReport, ReadReport, ReportError, ReportedIdentity, TelemetryReport, read_report};
 pub use telemetry::{ApplyDedupCounts, EventCounts, KNOWN_REASONS, TelemetryDelta, TelemetryMergeError};

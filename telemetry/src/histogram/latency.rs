@@ -3,7 +3,6 @@
 use super::{
     Bounds, Histogram, HistogramError,
     bounds::{Digits, FINEST},
-    checked_count,
 };
 use crate::{MergeError, Number};
 
@@ -60,6 +59,8 @@ const fn cell_buckets() -> [u8; CELLS] {
 pub struct LatencyHistogram {
     pub(super) bucket_counts: [u64; LATENCY_BUCKETS],
     pub(super) sum_micros: u64,
+    /// The sum of all bucket counts.
+    pub(super) count: u64,
 }
 
 impl Default for LatencyHistogram {
@@ -79,7 +80,7 @@ impl LatencyHistogram {
     /// A histogram without observations.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bucket_counts: [0; LATENCY_BUCKETS], sum_micros: 0 }
+        Self { bucket_counts: [0; LATENCY_BUCKETS], sum_micros: 0, count: 0 }
     }
 
     /// The bucket of a value.
@@ -104,7 +105,20 @@ impl LatencyHistogram {
         if let Some(count) = self.bucket_counts.get_mut(Self::bucket_of(micros)) {
             *count = count.saturating_add(1);
             self.sum_micros = self.sum_micros.saturating_add(u64::from(micros));
+            self.count = self.count.saturating_add(1);
         }
+    }
+
+    /// Adds counts by bucket, and the sum of what was observed. The caller knows that all of it fits 64 bits.
+    #[cfg(feature = "confidence")]
+    pub(crate) fn add_buckets(&mut self, counts: &[(u8, u32)], sum_micros: u32) {
+        for (bucket, added) in counts {
+            if let Some(count) = self.bucket_counts.get_mut(usize::from(*bucket)) {
+                *count = count.saturating_add(u64::from(*added));
+                self.count = self.count.saturating_add(u64::from(*added));
+            }
+        }
+        self.sum_micros = self.sum_micros.saturating_add(u64::from(sum_micros));
     }
 
     /// The count of each of the 175 buckets, not cumulative.
@@ -115,8 +129,8 @@ impl LatencyHistogram {
 
     /// How many observations there are: the sum of all bucket counts.
     #[must_use]
-    pub fn count(&self) -> u64 {
-        self.bucket_counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    pub const fn count(&self) -> u64 {
+        self.count
     }
 
     /// The sum of all observations, in microseconds.
@@ -127,8 +141,8 @@ impl LatencyHistogram {
 
     /// Says whether there is no observation.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bucket_counts.iter().all(|count| *count == 0)
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Adds `other`. Commutative and associative.
@@ -137,12 +151,14 @@ impl LatencyHistogram {
     /// [`MergeError::CountOverflow`] and [`MergeError::SumOverflow`]; `self` is unchanged.
     pub fn merge(&mut self, other: &Self) -> Result<(), MergeError> {
         let sum_micros = self.sum_micros.checked_add(other.sum_micros).ok_or(MergeError::SumOverflow)?;
-        let (left, right) = (checked_count(&self.bucket_counts), checked_count(&other.bucket_counts));
-        left.zip(right).and_then(|(left, right)| left.checked_add(right)).ok_or(MergeError::CountOverflow)?;
+        // A count at its end may have been more.
+        let is_known = self.count < u64::MAX && other.count < u64::MAX;
+        let count = self.count.checked_add(other.count).filter(|_| is_known).ok_or(MergeError::CountOverflow)?;
         for (left, right) in self.bucket_counts.iter_mut().zip(&other.bucket_counts) {
             *left = left.saturating_add(*right);
         }
         self.sum_micros = sum_micros;
+        self.count = count;
         Ok(())
     }
 

@@ -11,6 +11,8 @@ mod rebucket;
 pub use bounds::{Bounds, BoundsError, DecimalBounds, ExplicitBounds};
 pub(crate) use bounds::{FINEST, MANTISSAS};
 pub use latency::{LATENCY_BOUNDS, LatencyHistogram};
+#[cfg(feature = "confidence")]
+pub(crate) use rebucket::is_latency_ratio;
 pub use rebucket::{LATENCY_LN_RATIO, Rebucketed, SpansError};
 
 use crate::{MergeError, Number};

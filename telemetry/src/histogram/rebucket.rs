@@ -85,7 +85,7 @@ impl LatencyHistogram {
         sum_micros: u64,
         spans: impl IntoIterator<Item = (i32, &'a [u32])>,
     ) -> Result<(Self, Rebucketed), SpansError> {
-        let ours = (ln_ratio - LATENCY_LN_RATIO).abs() <= RATIO_TOLERANCE * LATENCY_LN_RATIO;
+        let ours = is_latency_ratio(ln_ratio);
         let mut histogram = Self::new();
         let mut buckets: u64 = 0;
         for (offset, counts) in spans {
@@ -108,8 +108,14 @@ impl LatencyHistogram {
             return Err(SpansError::SumWithoutCount { sum: sum_micros });
         }
         histogram.sum_micros = sum_micros;
+        histogram.count = count;
         Ok((histogram, Rebucketed { observations: if ours { 0 } else { buckets } }))
     }
+}
+
+/// Says whether buckets of this ratio are ours.
+pub(crate) fn is_latency_ratio(ln_ratio: f64) -> bool {
+    (ln_ratio - LATENCY_LN_RATIO).abs() <= RATIO_TOLERANCE * LATENCY_LN_RATIO
 }
 
 /// Our bucket for bucket `offset + index` of our own ratio.

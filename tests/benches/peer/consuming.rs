@@ -31,15 +31,15 @@ use tributary_consumer::{
     self_report::SelfReport,
 };
 use tributary_proto::{
-    Message as _,
     envelope::StreamId,
-    flag_logs::WriteFlagLogsRequest,
-    v1::{CommitRequest, CommitResponse, commit_response::Verdict},
+    v1::{CommitResponse, commit_response::Verdict},
 };
 use tributary_telemetry::Delta;
 
 use crate::{
+    floor,
     inputs::{BATCH, COALESCED, Inputs, NOW_MS, RESOLVER_ID, mean},
+    instructions::{self, Case, region},
     table::{Side, Table, timed},
 };
 
@@ -73,10 +73,9 @@ impl CoreLedger {
 }
 
 impl LedgerPort for CoreLedger {
-    async fn commit(&self, request: &CommitRequest) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         // Over the wire and back, as in the Worker.
-        let request = CommitRequest::decode(request.encode_to_vec().as_slice()).unwrap();
-        let commit = Commit::from_wire(request).map_err(|error| LedgerFailure(error.to_string()))?;
+        let commit = Commit::decode(request).map_err(|error| LedgerFailure(error.to_string()))?;
         let (decision, written) = self.commit_core(&commit);
         std::hint::black_box(written);
         assert!(matches!(decision, Decision::Apply { .. }), "the bench sends each record once");
@@ -96,8 +95,8 @@ impl BackendPort for Bodies {
         Route::default()
     }
 
-    async fn deliver(&self, route: &Route, destination: Destination, logs: &WriteFlagLogsRequest) -> DeliveryOutcome {
-        self.bodies.borrow_mut().push(delivery_request(&self.config, route, destination, logs).body);
+    async fn deliver(&self, route: &Route, destination: Destination, logs: &[u8]) -> DeliveryOutcome {
+        self.bodies.borrow_mut().push(delivery_request(&self.config, route, destination, logs).body.into_owned());
         DeliveryOutcome::Delivered
     }
 
@@ -159,13 +158,13 @@ fn decode_ours(message: &QueueMessage) -> Decoded {
 }
 
 /// Both merges of a batch: its flag logs for the backend, its metrics for the Ledger.
-fn merge_ours(batch: Vec<Decoded>) -> (Vec<WriteFlagLogsRequest>, Delta) {
+fn merge_ours(batch: Vec<Decoded>) -> (Vec<Vec<u8>>, Delta) {
     let delta = self_metrics::delta_of(&batch.iter().collect::<Vec<_>>(), Dimensions::default(), NOW_MS).unwrap();
     let mut merged = MergedFlagLogs::default();
-    for Decoded { logs, telemetry, .. } in batch {
+    for Decoded { logs, telemetry, .. } in &batch {
         merged.add_logs(logs);
-        if let Telemetry::Read { identity, delta, .. } = telemetry {
-            merged.add_telemetry(&identity, &delta).unwrap();
+        if let Telemetry::Read { identity, report, .. } = telemetry {
+            merged.add_telemetry(identity, report).unwrap();
         }
     }
     (merged.into_requests(), delta)
@@ -259,6 +258,55 @@ fn path_row(table: &mut Table, inputs: &Inputs, messages: &[QueueMessage], resol
             },
         },
     );
+}
+
+pub(crate) fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
+    let (logs, telemetry) = (&inputs.peer[..BATCH], inputs.telemetry.peer.as_slice());
+    let path = |work, texts, messages, resolves, target| {
+        let (mut snapshot, state) = grown_states(inputs);
+        Case {
+            work,
+            peer: Some(instructions::Side::new(BATCH, move || region(|| process_batch_of_peer(texts, &mut snapshot)))),
+            ours: instructions::Side::new(BATCH * resolves, move || {
+                let ledger = CoreLedger::new(state.clone());
+                region(|| process_batch(messages, &ledger));
+            }),
+            target: Some(target),
+        }
+    };
+    let mut cases = vec![
+        path("consumer, 100 resolves a message, per resolve", logs, inputs.coalesced.as_slice(), COALESCED, 20.0),
+        path("consumer, 1 resolve a message, per resolve", logs, &inputs.single, 1, 5.0),
+        path("telemetry alone, 100 resolves a message", telemetry, &inputs.telemetry.coalesced, COALESCED, 200.0),
+        path("telemetry alone, 1 resolve a message", telemetry, &inputs.telemetry.single, 1, 20.0),
+        commit_case(inputs),
+    ];
+    cases.extend(floor::cases(inputs, || CoreLedger::new(grown_states(inputs).1)));
+    cases
+}
+
+/// As [`commit_row`].
+fn commit_case(inputs: &Inputs) -> Case<'_> {
+    let (mut snapshot, state) = grown_states(inputs);
+    let merged = aggregate_batch(inputs.peer[..BATCH].iter().map(|text| decode_peer(text)).collect());
+    let batch: Vec<Decoded> = inputs.single.iter().map(decode_ours).collect();
+    let records = batch.iter().map(|decoded| decoded.record.clone()).collect();
+    let (_, delta) = merge_ours(batch);
+    let mut commit = Commit { records, delta, custom: Vec::new() };
+    let ledger = CoreLedger::new(state);
+    Case {
+        work: "commit a batch of 100 messages",
+        peer: Some(instructions::Side::new(1, move || region(|| store_peer(&mut snapshot, &merged)))),
+        ours: instructions::Side::new(1, move || {
+            commit.records.iter_mut().for_each(|record| record.sequence += 5);
+            region(|| {
+                let (decision, written) = ledger.commit_core(&commit);
+                assert!(matches!(decision, Decision::Apply { .. }), "each record once");
+                written
+            });
+        }),
+        target: None,
+    }
 }
 
 fn row(work: &str, resolves: usize) -> String {

@@ -1,7 +1,7 @@
 //! The resolves that everything is measured on: the demo state's flags, one user each, logged by the crate's own
 //! loggers on both sides.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, fs, path::Path};
 
 use confidence_resolver::{
     Client, FlagToApply, Host, ResolvedValue,
@@ -47,9 +47,19 @@ pub(crate) struct Inputs {
     pub(crate) single: Vec<QueueMessage>,
     /// Ours with [`COALESCED`] resolves each: a batch, all resolves of `peer`.
     pub(crate) coalesced: Vec<QueueMessage>,
+    /// The same without flag logs: a batch of each kind.
+    pub(crate) telemetry: Telemetry,
     /// Latency and reasons of each resolve.
     pub(crate) observations: Vec<(u32, Vec<i32>)>,
     assignments: usize,
+}
+
+/// Messages that hold telemetry alone, of the same resolves as the others.
+#[derive(Default)]
+pub(crate) struct Telemetry {
+    pub(crate) peer: Vec<String>,
+    pub(crate) single: Vec<QueueMessage>,
+    pub(crate) coalesced: Vec<QueueMessage>,
 }
 
 thread_local! {
@@ -103,7 +113,14 @@ impl Inputs {
         let _left_over = host::drain();
         let isolates: Vec<Isolate> = (0..ISOLATES).map(|_| isolate()).collect();
         confidence_resolver::seed_rng(SEED);
-        let mut inputs = Self { peer: vec![], single: vec![], coalesced: vec![], observations: vec![], assignments: 0 };
+        let mut inputs = Self {
+            peer: vec![],
+            single: vec![],
+            coalesced: vec![],
+            telemetry: Telemetry::default(),
+            observations: vec![],
+            assignments: 0,
+        };
         for index in 0..BATCH {
             let isolate = &isolates[index % ISOLATES];
             let reasons = resolve_one::<BothHosts>(isolate, index);
@@ -124,7 +141,62 @@ impl Inputs {
                 inputs.coalesced.push(queue_message(index, seal(isolate)));
             }
         }
+        inputs.build_telemetry();
         inputs
+    }
+
+    fn build_telemetry(&mut self) {
+        let isolates: Vec<Isolate> = (0..ISOLATES).map(|_| isolate()).collect();
+        for (index, text) in self.peer[..BATCH].iter().enumerate() {
+            let log: WriteFlagLogsRequest = serde_json::from_str(text).unwrap();
+            let log = WriteFlagLogsRequest { telemetry_data: log.telemetry_data, ..Default::default() };
+            self.telemetry.peer.push(peer_message(&log));
+            let (latency, reasons) = &self.observations[index];
+            let isolate = &isolates[index % ISOLATES];
+            record(isolate, *latency, reasons.clone());
+            self.telemetry.single.push(queue_message(index, seal(isolate)));
+        }
+        for (index, chunk) in self.observations.chunks(COALESCED).enumerate() {
+            let isolate = &isolates[index % ISOLATES];
+            chunk.iter().for_each(|(latency, reasons)| record(isolate, *latency, reasons.clone()));
+            self.telemetry.coalesced.push(queue_message(index, seal(isolate)));
+        }
+    }
+
+    /// Writes what the counted process needs: a batch of each kind.
+    pub(crate) fn save(&self, path: &Path) {
+        let messages = |messages: &[QueueMessage]| -> Vec<Vec<u8>> {
+            let bytes = |message: &QueueMessage| match &message.body {
+                MessageBody::Bytes(bytes) => bytes.clone(),
+                other => unreachable!("{other:?}"),
+            };
+            messages.iter().map(bytes).collect()
+        };
+        let saved = (
+            (&self.peer[..BATCH], messages(&self.single), messages(&self.coalesced)),
+            (&self.telemetry.peer, messages(&self.telemetry.single), messages(&self.telemetry.coalesced)),
+            &self.observations[..1_000],
+        );
+        fs::write(path, serde_json::to_vec(&saved).unwrap()).unwrap();
+    }
+
+    /// Reads it.
+    pub(crate) fn load(path: &Path) -> Self {
+        type Batches = (Vec<String>, Vec<Vec<u8>>, Vec<Vec<u8>>);
+        type Saved = (Batches, Batches, Vec<(u32, Vec<i32>)>);
+        let saved: Saved = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        let messages = |messages: Vec<Vec<u8>>| {
+            messages.into_iter().enumerate().map(|(index, bytes)| queue_message(index, bytes)).collect()
+        };
+        let ((peer, single, coalesced), telemetry, observations) = saved;
+        Self {
+            peer,
+            single: messages(single),
+            coalesced: messages(coalesced),
+            telemetry: Telemetry { peer: telemetry.0, single: messages(telemetry.1), coalesced: messages(telemetry.2) },
+            observations,
+            assignments: 0,
+        }
     }
 
     pub(crate) fn flags_per_resolve(&self) -> f64 {

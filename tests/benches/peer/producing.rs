@@ -21,6 +21,7 @@ use crate::{
         BATCH, COALESCED, Inputs, NOW_MS, PeerHost, isolate, mean, peer_message, record, resolve_one, seal,
         take_peer_log,
     },
+    instructions::{self, Case, region},
     table::{Side, Table, timed},
 };
 
@@ -49,6 +50,81 @@ fn add_logging(work: impl FnOnce()) {
     let start = Instant::now();
     work();
     LOGGING.set(LOGGING.get() + start.elapsed());
+}
+
+/// A host whose calls are counted: they happen inside a resolve, which is no part of the comparison.
+struct Counted<H>(std::marker::PhantomData<H>);
+
+impl<H: Host> Host for Counted<H> {
+    fn current_time() -> Timestamp {
+        PeerHost::current_time()
+    }
+
+    fn log_resolve(resolve_id: &str, context: &Struct, values: &[ResolvedValue<'_>], client: &Client) {
+        region(|| H::log_resolve(resolve_id, context, values, client));
+    }
+
+    fn log_assign(resolve_id: &str, flags: &[FlagToApply<'_>], client: &Client, sdk: &Option<Sdk>) {
+        region(|| H::log_assign(resolve_id, flags, client, sdk));
+    }
+}
+
+pub(crate) fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
+    let resolves = &inputs.observations;
+    let as_enum = |reason: &i32| ResolveReason::try_from(*reason).unwrap();
+    let typed: Vec<(u32, Vec<ResolveReason>)> =
+        resolves.iter().map(|(latency, reasons)| (*latency, reasons.iter().map(as_enum).collect())).collect();
+    let telemetry = Telemetry::new();
+    let isolate = isolate();
+    let record = Case {
+        work: "record, per resolve",
+        peer: Some(instructions::Side::new(resolves.len(), move || {
+            region(|| {
+                for (latency, reasons) in &typed {
+                    telemetry.record_latency_us(*latency);
+                    reasons.iter().for_each(|reason| telemetry.mark_resolve(*reason));
+                }
+            });
+        })),
+        ours: instructions::Side::new(resolves.len(), move || {
+            let mut flusher = isolate.flusher.borrow_mut();
+            region(|| {
+                for (latency, reasons) in resolves {
+                    flusher.observe(*latency, reasons);
+                    let _role = flusher.push(NOW_MS, 0, 1_000);
+                }
+            });
+        }),
+        target: Some(2.0),
+    };
+    let encode = |work, messages: usize, resolves: usize| {
+        let (peer, ours) = (crate::inputs::isolate(), crate::inputs::isolate());
+        let elements = messages * resolves;
+        Case {
+            work,
+            peer: Some(instructions::Side::new(elements, move || {
+                for index in 0..elements {
+                    let reasons = resolve_one::<Counted<PeerHost>>(&peer, index);
+                    region(|| peer_message(&take_peer_log(500, &reasons)));
+                }
+            })),
+            ours: instructions::Side::new(elements, move || {
+                for message in 0..messages {
+                    for index in 0..resolves {
+                        let reasons = resolve_one::<Counted<WorkerHost>>(&ours, message * resolves + index);
+                        region(|| crate::inputs::record(&ours, 500, reasons));
+                    }
+                    region(|| seal(&ours));
+                }
+            }),
+            target: None,
+        }
+    };
+    vec![
+        record,
+        encode("log and encode, 1 resolve a message, per resolve", 20, 1),
+        encode("log and encode, 100 resolves a message, per resolve", 2, COALESCED),
+    ]
 }
 
 pub(crate) fn run(table: &mut Table, inputs: &Inputs) {

@@ -14,6 +14,7 @@ use tributary_telemetry::{
 
 use crate::{
     inputs::RESOLVER_ID,
+    instructions::{self, Case, region},
     table::{Side, Table, timed},
     totals,
 };
@@ -41,6 +42,18 @@ pub(crate) fn run(table: &mut Table) {
     let text = || prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     assert_as_many_samples(&text(), &ours);
     compare(table, "prometheus", &ours, TextFormat::Prometheus, || timed((), |()| text()));
+}
+
+/// The text with everything in it, beside the peer's.
+pub(crate) fn cases() -> Vec<Case<'static>> {
+    let (peer, ours) = totals::full_states();
+    let config = PrometheusConfig::default();
+    vec![Case {
+        work: "full text of /metrics",
+        peer: Some(instructions::Side::new(1, move || region(|| peer.to_prometheus(RESOLVER_ID, &config)))),
+        ours: instructions::Side::new(1, move || region(|| text_of(&ours, TextFormat::Prometheus))),
+        target: Some(5.0),
+    }]
 }
 
 fn text_of(state: &Snapshot, format: TextFormat) -> Vec<u8> {

@@ -4,11 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tributary_proto::{
+    events::FlagAssigned,
     flag_logs::{ResolveReason, sdk},
     resolve_info::evaluation_context_schema_field::Kind,
 };
 
 use super::*;
+
+/// Merges, over the wire as messages come and requests go.
+fn merge<'a>(batch: impl IntoIterator<Item = &'a WriteFlagLogsRequest>) -> Vec<WriteFlagLogsRequest> {
+    let batch: Vec<_> =
+        batch.into_iter().map(|logs| FlagLogs::read(&logs.encode_to_vec()).expect("an encoded request")).collect();
+    let mut merged = MergedFlagLogs::default();
+    batch.iter().for_each(|logs| merged.add_logs(logs));
+    requests(merged)
+}
+
+fn requests(merged: MergedFlagLogs<'_>) -> Vec<WriteFlagLogsRequest> {
+    let decode = |request: Vec<u8>| WriteFlagLogsRequest::decode(request.as_slice()).unwrap();
+    merged.into_requests().into_iter().map(decode).collect()
+}
 
 /// Everything countable of a request, by its full path.
 fn flatten<'a>(requests: impl IntoIterator<Item = &'a WriteFlagLogsRequest>) -> BTreeMap<String, i64> {
@@ -94,11 +109,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn nothing_is_lost_or_added_and_nothing_is_said_twice(batch in proptest::collection::vec(logs(), 0..8)) {
-        let mut merged = MergedFlagLogs::default();
-        for logs in &batch {
-            merged.add_logs(logs.clone());
-        }
-        let requests = merged.into_requests();
+        let requests = merge(&batch);
         // An entry of the batch with count 0 may be said or not; only totals count.
         let nonzero = |flat: BTreeMap<String, i64>| flat.into_iter().filter(|(_, n)| *n != 0).collect::<BTreeMap<_, _>>();
         prop_assert_eq!(nonzero(flatten(&requests)), nonzero(flatten(&batch)));
@@ -113,9 +124,7 @@ proptest! {
     #[test]
     fn the_order_of_messages_does_not_matter(batch in proptest::collection::vec(logs(), 0..6)) {
         let merge = |batch: &mut dyn Iterator<Item = &WriteFlagLogsRequest>| {
-            let mut merged = MergedFlagLogs::default();
-            batch.for_each(|logs| merged.add_logs(logs.clone()));
-            let mut requests = merged.into_requests();
+            let mut requests = merge(batch);
             for request in &mut requests {
                 request.flag_assigned.sort_by(|a, b| a.resolve_id.cmp(&b.resolve_id));
             }
@@ -139,10 +148,7 @@ fn an_assignment_id_that_only_an_earlier_message_has_survives() {
         }],
         ..WriteFlagLogsRequest::default()
     };
-    let mut merged = MergedFlagLogs::default();
-    merged.add_logs(logs("control"));
-    merged.add_logs(logs("treatment"));
-    let flat = flatten(&merged.into_requests());
+    let flat = flatten(&merge(&[logs("control"), logs("treatment")]));
     assert_eq!(flat["flags/f|r|r|control"], 1);
     assert_eq!(flat["flags/f|r|r|treatment"], 1);
     assert_eq!(flat["flags/f|r|r"], 2);
@@ -155,10 +161,10 @@ fn identity(version: &str) -> SenderIdentity {
     }
 }
 
-fn resolves(n: u64) -> TelemetryDelta {
+fn resolves(n: u64) -> TelemetryReport {
     let mut telemetry = TelemetryDelta::default();
     telemetry.add_resolves(ResolveReason::Match.into(), n);
-    telemetry
+    telemetry.into()
 }
 
 #[test]
@@ -167,7 +173,7 @@ fn telemetry_of_two_versions_is_never_attributed_to_one() {
     for (version, n) in [("1", 2), ("2", 3), ("1", 4)] {
         merged.add_telemetry(&identity(version), &resolves(n)).unwrap();
     }
-    let requests = merged.into_requests();
+    let requests = requests(merged);
     let said: Vec<_> = requests
         .iter()
         .map(|request| {
@@ -183,11 +189,12 @@ fn a_total_past_32_bits_goes_out_in_several_requests_that_sum_to_it() {
     let mut merged = MergedFlagLogs::default();
     let total = 3 * u64::from(u32::MAX) + 5;
     merged.add_telemetry(&identity("1"), &resolves(total)).unwrap();
-    merged.add_logs(WriteFlagLogsRequest {
+    let logs = FlagLogs::of_request(WriteFlagLogsRequest {
         flag_assigned: vec![FlagAssigned::default()],
         ..WriteFlagLogsRequest::default()
     });
-    let requests = merged.into_requests();
+    merged.add_logs(&logs);
+    let requests = requests(merged);
     let sum: u64 = requests
         .iter()
         .flat_map(|request| &request.telemetry_data.as_ref().unwrap().resolve_rate)
@@ -201,10 +208,11 @@ fn a_total_past_32_bits_goes_out_in_several_requests_that_sum_to_it() {
 #[test]
 fn nothing_to_say_is_no_request() {
     let mut merged = MergedFlagLogs::default();
-    merged.add_logs(WriteFlagLogsRequest::default());
-    merged.add_telemetry(&SenderIdentity::default(), &TelemetryDelta::default()).unwrap();
+    let nothing = FlagLogs::default();
+    merged.add_logs(&nothing);
+    merged.add_telemetry(&SenderIdentity::default(), &TelemetryDelta::default().into()).unwrap();
     assert!(merged.is_empty());
-    assert_eq!(merged.into_requests(), []);
+    assert!(merged.into_requests().is_empty());
 }
 
 #[test]
@@ -217,10 +225,7 @@ fn hostile_counts_saturate_instead_of_wrapping() {
         }],
         ..WriteFlagLogsRequest::default()
     };
-    let mut merged = MergedFlagLogs::default();
-    merged.add_logs(logs.clone());
-    merged.add_logs(logs);
-    assert_eq!(merged.into_requests()[0].flag_resolve_info[0].variant_resolve_info[0].count, i64::MAX);
+    assert_eq!(merge([&logs, &logs])[0].flag_resolve_info[0].variant_resolve_info[0].count, i64::MAX);
 }
 
 #[test]
@@ -235,7 +240,5 @@ fn a_schema_kind_of_a_newer_sender_is_kept_as_it_is() {
         }],
         ..WriteFlagLogsRequest::default()
     };
-    let mut merged = MergedFlagLogs::default();
-    merged.add_logs(logs.clone());
-    assert_eq!(merged.into_requests(), [logs]);
+    assert_eq!(merge([&logs]), [logs]);
 }
