@@ -45,8 +45,15 @@ impl Role {
 /// Label of both Workers' series; see [`same_resolver_id`].
 pub const RESOLVER_ID: &str = "RESOLVER_ID";
 
-const PRODUCER_VARS: [&str; 6] =
-    ["ALLOWED_ORIGIN", "ENVIRONMENT", "FLUSH_INTERVAL_MS", "FORCE_APPLY", RESOLVER_ID, "STATE_REFRESH_MS"];
+const PRODUCER_VARS: [&str; 7] = [
+    "ALLOWED_ORIGIN",
+    "ENVIRONMENT",
+    "FLUSH_INTERVAL_MS",
+    "FORCE_APPLY",
+    "MATERIALIZATION_TTL_SECONDS",
+    RESOLVER_ID,
+    "STATE_REFRESH_MS",
+];
 
 const CONSUMER_VARS: [&str; 25] = [
     "CONFIDENCE_FLAG_LOGS_URL",
@@ -208,7 +215,9 @@ mod tests {
         for row in read("README.md").lines().filter(|row| row.starts_with("| `")) {
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
             let (names, worker) = (cells[1], cells[2]);
-            if names.contains("(secret)") || !["both", "producer", "consumer"].contains(&worker) {
+            if ["(secret)", "(binding)"].iter().any(|kind| names.contains(kind))
+                || !["both", "producer", "consumer"].contains(&worker)
+            {
                 continue;
             }
             let names = names
