@@ -4,6 +4,8 @@ use std::path::Path;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
+use tributary_local::demo_state::demo_state;
+use tributary_proto::{Message as _, v1::ClientResolverState};
 
 use crate::{exposition::Exposition, http::Reply, miniflare::Miniflare};
 
@@ -11,6 +13,16 @@ use crate::{exposition::Exposition, http::Reply, miniflare::Miniflare};
 pub const METRICS_TOKEN: &str = "a-token-of-a-test";
 /// The client secret with which the consumer delivers.
 pub const CLIENT_SECRET: &str = "a-secret-of-a-test";
+
+/// A resolver state, as KV holds it, of this account and with these destinations of its flag logs.
+///
+/// # Errors
+/// Never: the demo state decodes.
+pub fn state_with_route(account_id: &str, log_destinations: &[i32]) -> Result<Vec<u8>, String> {
+    let state = ClientResolverState::decode(demo_state(CLIENT_SECRET).as_slice()).map_err(|error| error.to_string())?;
+    let (account_id, log_destinations) = (account_id.to_owned(), log_destinations.to_vec());
+    Ok(ClientResolverState { account_id, log_destinations, ..state }.encode_to_vec())
+}
 
 /// Content of a message.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@
 //! - [`read`]: the records of one suspended resolve, in one round trip. Where they cannot be read the flags that need them
 //!   are answered as if there were no store, and **nothing is written**: a guess would be logged as an exposure, and would
 //!   replace the variant that somebody has.
-//! - [`write`]: what was assigned. Writes are tried again within bounds, and what is lost is counted and logged; what would
+//! - [`mod@write`]: what was assigned. Writes are tried again within bounds, and what is lost is counted and logged; what would
 //!   change nothing is not written, for a write costs ten reads.
 //! - [`recent`]: what this isolate assigned within the last minute. KV may go on saying for as long that there is nothing.
 //!

@@ -40,9 +40,9 @@ use tributary_local::{
     random::DemoRandom,
     secrets::Secret,
 };
-use tributary_proto::{Message as _, envelope::Envelope, v1::ClientResolverState};
+use tributary_proto::envelope::Envelope;
 
-use crate::consumer::{Body, CLIENT_SECRET, Consumer, Delivery, QueueResult};
+use crate::consumer::{Body, CLIENT_SECRET, Consumer, Delivery, QueueResult, state_with_route};
 use faults::{Fate, Faults, Place};
 use front::Front;
 use oracle::Oracle;
@@ -234,9 +234,8 @@ impl<'a> Stage<'a> {
     {
         let run = self.run;
         let consumer = self.start_consumer()?;
-        let state =
-            ClientResolverState { log_destinations: vec![1, 2], account_id: ACCOUNT_ID.into(), ..Default::default() };
-        consumer.put_kv("CONFIDENCE_STATE_KV", "resolver_state", &state.encode_to_vec())?;
+        let state = state_with_route(ACCOUNT_ID, &[1, 2])?;
+        consumer.put_kv("CONFIDENCE_STATE_KV", "resolver_state", &state)?;
         run.replace_consumer(Some(consumer));
         let worker = Worker::start(seed, &self.state, &self.control_url)?;
         for _ in 0..CONSUMERS {

@@ -21,10 +21,9 @@ use tributary_proto::{
     Message as _,
     envelope::{Envelope, StreamId},
     flag_logs::{ResolveReason, TelemetryData, WriteFlagLogsRequest, telemetry_data::ResolveRate},
-    v1::ClientResolverState,
 };
 use tributary_tests::{
-    consumer::{Body, CLIENT_SECRET, Consumer, Delivery, QueueResult},
+    consumer::{Body, CLIENT_SECRET, Consumer, Delivery, QueueResult, state_with_route},
     ledger_file,
     wait::eventually,
 };
@@ -225,8 +224,8 @@ fn a_backend_that_is_down_holds_back_the_acks_and_not_the_metrics() {
 fn the_route_of_the_state_is_followed_primary_first_then_fallback() {
     let (folder, backend) = (TempDir::new().unwrap(), backend());
     let consumer = start(&folder, &backend.url());
-    let state = ClientResolverState { log_destinations: vec![2, 1], account_id: "acc".into(), ..Default::default() };
-    consumer.put_kv("CONFIDENCE_STATE_KV", "resolver_state", &state.encode_to_vec()).unwrap();
+    let state = state_with_route("acc", &[2, 1]).unwrap();
+    consumer.put_kv("CONFIDENCE_STATE_KV", "resolver_state", &state).unwrap();
     assert_eq!(acked(&consumer.deliver(&[delivery(1, 1, 1)]).unwrap()), ["1-1"]);
     let client = tributary_tests::http::Client::default();
     let stats = || client.send("GET", &format!("{}/stats", backend.url()), &[], b"").unwrap().json();
