@@ -37,6 +37,7 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let mut seeds = vec![
         ("envelope", "full", envelope(1, &flag_logs())),
         ("envelope", "metrics", envelope_of_metrics()),
+        ("envelope", "packed", envelope(4, &assigned_thrice())),
         ("envelope", "empty", envelope(2, &WriteFlagLogsRequest::default())),
         ("legacy_json", "full.json", json(&flag_logs())),
         ("legacy_json", "snake.json", b"{\"telemetry_data\":{\"resolve_rate\":[{\"count\":1,\"reason\":2}]}}".to_vec()),
@@ -206,6 +207,12 @@ fn envelope(sequence: u64, logs: &WriteFlagLogsRequest) -> Vec<u8> {
         dropped: vec![Dropped { reason: dropped::Reason::BufferFull.into(), assignments: 4, recordings: 0 }],
     };
     envelope.encode().expect("the seed is an envelope")
+}
+
+/// Assignments that are alike, which an envelope packs.
+fn assigned_thrice() -> WriteFlagLogsRequest {
+    let logs = flag_logs();
+    WriteFlagLogsRequest { flag_assigned: [logs.flag_assigned.as_slice(); 3].concat(), ..logs }
 }
 
 fn envelope_of_metrics() -> Vec<u8> {

@@ -155,15 +155,17 @@ impl<'a> MergedFlagLogs<'a> {
         for (number, field) in fields(info) {
             match (number, field) {
                 (2, Field::Bytes(variant)) => {
-                    add(known.variants.entry(text_of(variant, 1)).or_default(), count_of(variant, 3));
+                    let (variant, count) = named_count(variant, 3);
+                    add(known.variants.entry(variant).or_default(), count);
                 }
                 (3, Field::Bytes(rule)) => {
-                    let known = known.rules.entry(text_of(rule, 1)).or_default();
-                    add(&mut known.count, count_of(rule, 2));
+                    let (name, count) = named_count(rule, 2);
+                    let known = known.rules.entry(name).or_default();
+                    add(&mut known.count, count);
                     for (number, field) in fields(rule) {
                         if let (3, Field::Bytes(assignment)) = (number, field) {
-                            let id = text_of(assignment, 1);
-                            add(known.assignments.entry(id).or_default(), count_of(assignment, 2));
+                            let (id, count) = named_count(assignment, 2);
+                            add(known.assignments.entry(id).or_default(), count);
                         }
                     }
                 }
@@ -192,17 +194,17 @@ fn text_of(message: &[u8], number: u32) -> &[u8] {
     text
 }
 
-/// The `int64` in field `number` of a message.
-fn count_of(message: &[u8], number: u32) -> i64 {
-    let mut count = 0_u64;
+/// The string in field 1 of a message and the `int64` in field `number`.
+fn named_count(message: &[u8], number: u32) -> (&[u8], i64) {
+    let (mut name, mut count): (&[u8], u64) = (&[], 0);
     for field in fields(message) {
-        if let (found, Field::Varint(value)) = field
-            && found == number
-        {
-            count = value;
+        match field {
+            (1, Field::Bytes(bytes)) => name = bytes,
+            (found, Field::Varint(value)) if found == number => count = value,
+            _ => {}
         }
     }
-    count.cast_signed()
+    (name, count.cast_signed())
 }
 
 /// A name on the wire; checked to be text.

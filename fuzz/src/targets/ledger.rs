@@ -9,7 +9,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use tributary_consumer::{
     ledger::{
         book::{Book, ForgetReason},
-        commit::{Commit, Decision, Record, StreamKind, StreamRow, decide},
+        commit::{Commit, Decision, Record, StreamKind, StreamRow, decide, encode_request},
         storage::{StoredState, StoredStream, decode_row, encode_rows},
     },
     limits::{HORIZON, MAX_GAPS_PER_STREAM, MAX_SEQUENCE},
@@ -18,6 +18,7 @@ use tributary_proto::{
     Message as _,
     envelope::StreamId,
     v1::{CommitRequest, commit_response::Verdict},
+    wire::Cursor,
 };
 use tributary_telemetry::{Delta, FamilyDescriptor, LabelSet, MetricKind, Value};
 
@@ -45,17 +46,14 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn run_wire(mut data: &[u8]) {
+fn run_wire(data: &[u8]) {
     let mut ledger = Memory::new();
+    let mut commits = Cursor::new(data);
     for hour in 0..COMMITS {
-        if data.is_empty() {
-            break;
-        }
-        let input_bytes = data.len();
-        let Ok(request) = bounded(input_bytes, FACTOR, || CommitRequest::decode_length_delimited(&mut data)) else {
-            break;
-        };
-        let Ok(commit) = bounded(input_bytes, FACTOR, || Commit::from_wire(&request)) else { continue };
+        let Ok(bytes) = commits.bytes() else { break };
+        let Ok(commit) = bounded(bytes.len(), FACTOR, || Commit::decode(bytes)) else { continue };
+        let request = CommitRequest::decode(bytes).expect("what is read in place decodes");
+        assert_eq!(request.records.len(), commit.records.len());
         let now_ms = NOW_MS + u64::try_from(hour).unwrap_or(0) * 3_600_000;
         ledger.commit(&commit, now_ms);
         if hour % 16 == 15 {
@@ -143,8 +141,8 @@ fn commit(records: &[Record]) -> Commit {
     let wire = records.iter().map(|record| record.to_wire()).collect();
     let bytes =
         CommitRequest { records: wire, delta: Some(delta.to_wire()), contradicting: Vec::new() }.encode_to_vec();
-    let request = CommitRequest::decode(bytes.as_slice()).expect("a written commit decodes");
-    let commit = Commit::from_wire(request).expect("a legal commit is read");
+    assert_eq!(encode_request(records, &delta, &[]), bytes, "written without the message between as with it");
+    let commit = Commit::decode(&bytes).expect("a legal commit is read");
     assert_eq!((commit.records.as_slice(), &commit.delta), (records, &delta), "a commit reads back as it was");
     commit
 }
