@@ -321,8 +321,14 @@ fn everything_is_there_again_after_a_restart() {
         assert_eq!(json_of(&cloud, "counter", "/"), 1);
         (cloud.token(), addresses(&cloud))
     };
-    let cloud = FakeCloudflare::start(options).unwrap();
-    assert_eq!((cloud.token(), json_of(&cloud, "counter", "/")), (token, json!(2)));
-    // Also where it was: what was deployed may know these addresses.
-    assert_eq!(addresses(&cloud), before);
+    let mut last = before;
+    // Also where it was, since what was deployed may know these addresses: unless somebody else took a port meanwhile,
+    // another of these tests most likely, so it has some tries.
+    let is_where_it_was = (2..7).any(|count| {
+        let cloud = FakeCloudflare::start(options.clone()).unwrap();
+        assert_eq!((cloud.token(), json_of(&cloud, "counter", "/")), (token.clone(), json!(count)));
+        let now = addresses(&cloud);
+        std::mem::replace(&mut last, now.clone()) == now
+    });
+    assert!(is_where_it_was, "{last:?}");
 }
