@@ -4,6 +4,8 @@
 //! its range. Which of them is right is known to the Ledger alone, by the series that exist. So what contradicts the
 //! merged delta is not dropped here: it goes into a delta of its own, which the Ledger applies after it.
 
+use std::borrow::Cow;
+
 use tributary_telemetry::Delta;
 
 use crate::message::Decoded;
@@ -13,15 +15,15 @@ use crate::message::Decoded;
 pub fn gather(records: &[&Decoded]) -> Vec<Delta> {
     let mut gathered: Vec<Delta> = Vec::new();
     for record in records {
-        let mut rest = record.metrics.delta.clone();
+        let mut rest = Cow::Borrowed(&record.metrics.delta);
         for delta in &mut gathered {
             if rest.is_empty() {
                 break;
             }
-            rest = delta.merge_fitting(rest);
+            rest = Cow::Owned(delta.merge_fitting(&rest));
         }
         if !rest.is_empty() {
-            gathered.push(rest);
+            gathered.push(rest.into_owned());
         }
     }
     gathered

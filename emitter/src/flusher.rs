@@ -128,7 +128,7 @@ impl Flusher {
     pub fn add_metrics(&mut self, recorded: Recorded) {
         let Recorded { delta, invalid, limited } = recorded;
         // Only a total that passes 64 bits in one window does not fit what one registry recorded before.
-        let rest = self.metrics.merge_fitting(delta);
+        let rest = self.metrics.merge_fitting(&delta);
         let lost: usize = rest.families().map(|family| family.series().len()).sum();
         let invalid = invalid.saturating_add(u64::try_from(lost).unwrap_or(u64::MAX));
         add_dropped(&mut self.dropped, Reason::Invalid, 0, invalid);

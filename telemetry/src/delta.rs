@@ -47,28 +47,28 @@ impl DeltaFamily {
     }
 
     /// Adds the series that fit and gives back the others.
-    fn merge_fitting(&mut self, mut other: Self) -> Self {
+    fn merge_fitting(&mut self, other: &Self) -> Self {
         if other.descriptor.kind() != self.descriptor.kind() {
-            return other;
+            return other.clone();
         }
         let mut rest = BTreeMap::new();
-        for (labels, value) in std::mem::take(&mut other.series) {
-            match self.series.entry(labels) {
+        for (labels, value) in &other.series {
+            match self.series.entry(labels.clone()) {
                 Entry::Vacant(entry) => {
-                    entry.insert(value);
+                    entry.insert(value.clone());
                 }
-                Entry::Occupied(mut entry) => match entry.get().merged(&value) {
+                Entry::Occupied(mut entry) => match entry.get().merged(value) {
                     Ok(merged) => {
                         entry.insert(merged);
                     }
                     Err(_) => {
-                        rest.insert(entry.key().clone(), value);
+                        rest.insert(labels.clone(), value.clone());
                     }
                 },
             }
         }
         self.descriptor.unify(&other.descriptor);
-        Self { series: rest, ..other }
+        Self { descriptor: other.descriptor.clone(), series: rest }
     }
 }
 
@@ -142,13 +142,13 @@ impl Delta {
         if value.kind() != family.kind() {
             return Err(kind());
         }
-        match self.families.entry(family.key()) {
-            Entry::Vacant(entry) => {
+        // Not by an entry, which takes a key: names from outside would be copied for every series.
+        match self.families.get_mut(family.name()) {
+            None => {
                 let series = BTreeMap::from([(labels, value)]);
-                entry.insert(DeltaFamily { descriptor: family.clone(), series });
+                self.families.insert(family.key(), DeltaFamily { descriptor: family.clone(), series });
             }
-            Entry::Occupied(entry) => {
-                let known = entry.into_mut();
+            Some(known) => {
                 if known.descriptor.kind() != family.kind() {
                     return Err(kind());
                 }
@@ -190,20 +190,20 @@ impl Delta {
     /// Adds what of `other` fits and gives back the rest: series of a family that is known here with another kind, or whose
     /// value does not merge with the one here.
     #[must_use = "what does not fit is given back"]
-    pub fn merge_fitting(&mut self, other: Self) -> Self {
+    pub fn merge_fitting(&mut self, other: &Self) -> Self {
         let mut rest = Self { start_time_ms: other.start_time_ms, families: BTreeMap::new() };
         if let Some(start) = other.start_time_ms {
             self.set_start(start);
         }
-        for (name, family) in other.families {
-            match self.families.entry(name) {
-                Entry::Vacant(entry) => {
-                    entry.insert(family);
+        for (name, family) in &other.families {
+            match self.families.get_mut(name) {
+                None => {
+                    self.families.insert(name.clone(), family.clone());
                 }
-                Entry::Occupied(mut entry) => {
-                    let left = entry.get_mut().merge_fitting(family);
+                Some(known) => {
+                    let left = known.merge_fitting(family);
                     if !left.series.is_empty() {
-                        rest.families.insert(entry.key().clone(), left);
+                        rest.families.insert(name.clone(), left);
                     }
                 }
             }

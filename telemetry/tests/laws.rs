@@ -146,7 +146,7 @@ proptest! {
     #[test]
     fn what_fits_is_merged_and_what_does_not_is_given_back_whole(a in delta(), b in delta()) {
         let mut merged = a.clone();
-        let rest = merged.merge_fitting(b.clone());
+        let rest = merged.merge_fitting(&b);
         if rest.is_empty() {
             let mut expected = a.clone();
             expected.merge(&b).unwrap();
@@ -155,7 +155,7 @@ proptest! {
         // What contradicts in kind comes back as it was, and leaves the rest alone.
         let contradicting = as_gauges(&a);
         let mut kept = a.clone();
-        let back = kept.merge_fitting(contradicting.clone());
+        let back = kept.merge_fitting(&contradicting);
         let model = a.clone();
         let is_counted = |name: &str| model.families().any(|family| {
             family.descriptor().name() == name && family.descriptor().kind() != MetricKind::Gauge

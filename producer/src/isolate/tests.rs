@@ -103,3 +103,28 @@ fn an_apply_is_sent_without_a_latency() {
     assert_eq!(logs.flag_assigned.len(), 1);
     assert!(logs.telemetry_data.is_none_or(|telemetry| telemetry.resolve_latency.is_none_or(|l| l.count == 0)));
 }
+
+/// Whatever code of the producer records in a family goes out beside its telemetry.
+#[test]
+fn metrics_of_the_producers_own_are_in_the_message_of_its_resolves() {
+    use tributary_emitter::{Counter, Family};
+    use tributary_telemetry::{LabelSet, Value, custom};
+    static REFRESHES: Family<Counter, 1> =
+        Family::counter("tributary_producer_test_refreshes", "Refreshes.", ["outcome"]);
+    host::drain();
+    let isolate = isolate();
+    let long = "x".repeat(2_000);
+    REFRESHES.with(["loaded"]).add(2);
+    REFRESHES.with([&long]).increment();
+    isolate.record(1_000, Some((&resolve(&isolate, "u", "[\"flags/all\"]"), 2_000)));
+    let attempt = isolate.seal_and_take(2_000, None, None);
+    assert_eq!(attempt.messages.len(), 1);
+    let envelope = Envelope::decode(&attempt.messages[0].1).unwrap();
+    let logs = envelope.flag_logs().unwrap();
+    assert_eq!((logs.telemetry_data.unwrap().resolve_latency.unwrap().count, logs.flag_assigned.len()), (1, 1));
+    let metrics = custom::read(envelope.metrics().unwrap(), envelope.window_start_ms, envelope.window_end_ms).unwrap();
+    let loaded = LabelSet::from_pairs([("outcome", "loaded")]).unwrap();
+    let counted = metrics.delta.get("tributary_producer_test_refreshes", &loaded);
+    assert_eq!((counted, metrics.reserved_series), (Some(&Value::Counter(2)), 0));
+    assert_eq!(envelope.dropped.iter().map(|entry| entry.recordings).collect::<Vec<_>>(), [1]);
+}
