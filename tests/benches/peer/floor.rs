@@ -80,7 +80,7 @@ fn numbers(message: &[u8], depth: u32) -> u64 {
     while let Ok(Some((number, field))) = cursor.field() {
         sum = sum.wrapping_add(match (depth, number, field) {
             (_, _, Field::Varint(value)) => value,
-            (0, 2, Field::Bytes(nested)) | (1, 4 | 5 | 6, Field::Bytes(nested)) | (2, 3, Field::Bytes(nested)) => {
+            (0, 2, Field::Bytes(nested)) | (1, 4..=6, Field::Bytes(nested)) | (2, 3, Field::Bytes(nested)) => {
                 numbers(nested, depth + 1)
             }
             (3, 2, Field::Bytes(counts)) => {
