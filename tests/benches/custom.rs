@@ -14,7 +14,7 @@ use tributary_consumer::{
     dimensions::Dimensions,
     ledger::{
         book::Book,
-        commit::{Commit, Decision, decide},
+        commit::{Commit, Decision, decide, encode_request},
         storage::StoredState,
     },
     message::{Decoded, MessageBody, QueueMessage, decode},
@@ -24,7 +24,7 @@ use tributary_emitter::{
     flusher::{Flusher, Identity},
     registry::{Description, Place, Registry},
 };
-use tributary_proto::{Message as _, envelope::StreamId, v1::CommitRequest};
+use tributary_proto::envelope::StreamId;
 use tributary_telemetry::MetricKind;
 
 const NOW: u64 = 1_800_000_000_000;
@@ -120,12 +120,10 @@ fn row(series: usize) {
         let fresh: Vec<&Decoded> = decoded.iter().collect();
         let mut delta = self_metrics::delta_of(&fresh, Dimensions::default(), now_ms).unwrap();
         gather(&fresh).iter().for_each(|custom| delta.merge(custom).unwrap());
-        let records = decoded.iter().map(|decoded| decoded.record.to_wire()).collect();
-        let request = CommitRequest { records, delta: Some(delta.to_wire()), contradicting: Vec::new() };
-        let commit_bytes = request.encode_to_vec();
+        let commit_bytes = encode_request(decoded.iter().map(|decoded| &decoded.record), &delta, &[]);
         merged.push(started.elapsed());
         let started = Instant::now();
-        let commit = Commit::decode(commit_bytes.as_slice()).unwrap();
+        let commit = Commit::decode(&commit_bytes).unwrap();
         let known = commit.streams().into_iter().filter_map(|id| rows.get(&id).cloned().map(|row| (id, row))).collect();
         let Decision::Apply { rows: changed, .. } = decide(&commit, &known, &mut book, now_ms).unwrap() else {
             panic!("in conflict")
