@@ -121,6 +121,9 @@ try {
       await page.setViewportSize({ width, height: 900 });
       const overflow = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
       await page.waitForFunction(() => document.querySelector("#resolves canvas")?.clientWidth > 100);
+      // Charts follow the window a moment later; what is still too wide then is reported.
+      const fits = () => document.documentElement.scrollWidth <= document.documentElement.clientWidth;
+      await page.waitForFunction(fits, null, { timeout: 10_000 }).catch(() => {});
       seen.steps.overflow[`${colorScheme}-${width}`] = await page.evaluate(overflow);
       if (folder) await page.screenshot({ path: `${folder}/${colorScheme}-${width}.png`, fullPage: true });
     }
