@@ -142,7 +142,7 @@ const LOADS: [(f64, f64); 8] = [
 ];
 
 /// Bytes in the queue of a resolve with its flag logs, at 100 resolves a message: what `make bench` measures.
-pub const BYTES_PER_RESOLVE: f64 = 495.0;
+pub const BYTES_PER_RESOLVE: f64 = 86.0;
 
 /// The tables of `docs/cost.md`, by their names there.
 #[must_use]
