@@ -202,7 +202,9 @@ fn sums_and_exponentials() -> Snapshot {
         sum: Some(-40.0),
         ..positive
     };
-    add("drift_seconds", "Drifts.", "seconds", &[], exponential(&both));
+    add("drift_seconds", "Drifts.", "seconds", &[("of", "both")], exponential(&both));
+    // Under bounds below 0 because of the other.
+    add("drift_seconds", "Drifts.", "seconds", &[("of", "positive")], exponential(&coarser));
     let mut state = Snapshot::new(START_MS);
     apply(&mut state, &delta);
     state
