@@ -63,8 +63,8 @@ pub const MAX_HELP_BYTES: usize = 1_024;
 pub const MAX_BOUNDS: usize = 512;
 
 /// The most buckets that an exponential histogram keeps of each sign: what OpenTelemetry recommends to SDKs as a default
-/// (Metrics SDK › Base2 Exponential Bucket Histogram Aggregation, `MaxSize`). Two values 2^20 apart are then told apart
-/// from others that are 9 % off.
+/// (Metrics SDK › Base2 Exponential Bucket Histogram Aggregation, `MaxSize`). Values that span a factor of 2^20 are then
+/// known to 9 %. A series takes 3.0 kB of the bounds on bytes for them, so 170 fit one family and 200 all custom ones.
 pub const MAX_EXPONENTIAL_BUCKETS: usize = 160;
 
 /// The most decades that a decimal layout spans: 10^20 is above `u64::MAX`.

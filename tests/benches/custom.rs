@@ -1,5 +1,6 @@
 //! What custom metrics cost, by the number of series that a message touches: recording, sealing into bytes, reading and
-//! merging a batch of a hundred such messages, applying it and sealing the state. Medians of rounds, on this machine.
+//! merging a batch of a hundred such messages, applying it and sealing the state. And what it costs to merge exponential
+//! histograms, beside the least that it can: adding up 160 counts. Medians of rounds, on this machine.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench fails by panicking")]
 
@@ -25,7 +26,7 @@ use tributary_emitter::{
     registry::{Description, Place, Registry},
 };
 use tributary_proto::envelope::StreamId;
-use tributary_telemetry::MetricKind;
+use tributary_telemetry::{ExponentialBuckets, ExponentialHistogram, ExponentialParts, MetricKind};
 
 const NOW: u64 = 1_800_000_000_000;
 const MESSAGES: u64 = 100;
@@ -142,6 +143,51 @@ fn row(series: usize) {
     );
 }
 
+/// An exponential histogram of 160 buckets, two counts in each.
+fn exponential(scale: i32, offset: i32, zero_threshold: f64) -> ExponentialHistogram {
+    let positive = ExponentialBuckets { offset, counts: vec![2; 160] };
+    let (negative, zero_count, sum) = (ExponentialBuckets::default(), 3, Some(1.5));
+    let parts = ExponentialParts { scale, zero_threshold, zero_count, positive, negative, sum };
+    ExponentialHistogram::new(parts).unwrap()
+}
+
+fn merge_row(what: &str, mut merge: impl FnMut()) {
+    const MERGES: u32 = 10_000;
+    let times = (0..ROUNDS).map(|_| {
+        let started = Instant::now();
+        (0..MERGES).for_each(|_| merge());
+        started.elapsed()
+    });
+    let each = median(times.collect()) / MERGES;
+    println!("{what:<52} | {:>8.0} | {:>12.0}", each.as_secs_f64() * 1e9, 1.0 / each.as_secs_f64());
+}
+
+fn exponential_histograms() {
+    println!("\nexponential histograms of 160 buckets                | ns       | a second");
+    let (mut sums, counts) = (vec![1_u64; 160], vec![2_u64; 160]);
+    merge_row("floor: 160 counts added in place", || {
+        black_box(&mut sums)
+            .iter_mut()
+            .zip(black_box(&counts))
+            .for_each(|(sum, count)| *sum = sum.wrapping_add(*count));
+    });
+    merge_row("floor: the same into a copy", || {
+        let added = black_box(&sums).iter().zip(black_box(&counts)).map(|(sum, count)| sum.wrapping_add(*count));
+        black_box(added.collect::<Vec<u64>>());
+    });
+    let state = exponential(3, 0, 0.0);
+    let others = [
+        ("merged, of one scale and range", exponential(3, 0, 0.0)),
+        ("merged, ranges that overlap: one scale down", exponential(3, 80, 0.0)),
+        ("merged, of a scale that is two finer", exponential(5, 100, 0.0)),
+        ("merged, a zero bucket that swallows forty buckets", exponential(3, 0, 32.0)),
+    ];
+    for (what, other) in others {
+        merge_row(what, || drop(black_box(black_box(&state).merged(black_box(&other)).unwrap())));
+    }
+    merge_row("built from parts, zero threshold 0.001", || drop(black_box(exponential(3, 0, 0.001))));
+}
+
 fn main() {
     println!("custom metrics, µs; a batch is {MESSAGES} messages of as many isolates, which touch the same series");
     println!("series | a record  | a seal   | bytes   | a message | a batch       ");
@@ -149,4 +195,5 @@ fn main() {
     for series in [1, 10, 100, 500] {
         row(series);
     }
+    exponential_histograms();
 }

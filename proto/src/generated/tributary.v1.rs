@@ -410,6 +410,8 @@ pub mod series {
         Gauge(super::Gauge),
         #[prost(message, tag = "5")]
         Histogram(super::Histogram),
+        /// What follows came with schema 2 of LedgerState. A reader that is older finds no value, and refuses the whole set.
+        ///
         /// A counter with a fraction: finite, not negative. Its family's kind is that of a counter.
         #[prost(double, tag = "6")]
         FloatCounter(f64),
@@ -797,7 +799,8 @@ pub mod import_record {
 /// The cumulative state as published, and as stored inside a StoredLedger.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LedgerState {
-    /// Schema of this message; a reader refuses what is above the highest that it knows, and 0.
+    /// Schema of this message; a reader refuses what is above the highest that it knows, and 0. 2 where a series has a value
+    /// that came with it (float counters, up-down sums, exponential histograms), 1 elsewhere.
     #[prost(uint32, tag = "1")]
     pub schema: u32,
     /// Counts the commits that changed the state.

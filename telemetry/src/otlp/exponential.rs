@@ -13,13 +13,13 @@ use opentelemetry_proto::tonic::metrics::v1::{
     ExponentialHistogramDataPoint, exponential_histogram_data_point::Buckets,
 };
 
-use crate::Histogram;
+use crate::{Histogram, limits::MAX_EXPONENTIAL_BUCKETS};
 
 /// The finest scale that is used: 2^(1/16), 4.4 %. Ours are 13.6 % wide; a finer one would say no more.
 pub const MAX_SCALE: i32 = 4;
 
-/// The most buckets of a data point: what the specification recommends as a default, 160.
-pub const MAX_BUCKETS: usize = 160;
+/// The most buckets of a data point: as many as the model keeps itself.
+pub const MAX_BUCKETS: usize = MAX_EXPONENTIAL_BUCKETS;
 
 /// The base of a scale: `2^(2^-scale)`.
 pub fn base(scale: i32) -> f64 {
