@@ -346,6 +346,36 @@ proptest! {
     }
 
     #[test]
+    fn text_and_otlp_count_the_same(deltas in prop::collection::vec(arbitrary::delta(), 0..6)) {
+        let state = state_of(&deltas);
+        let (_, counts) = totals(&resource_metrics(Export::Cumulative { state: &state, time_ms: 9_000 }, &options()));
+        let mut text = String::new();
+        crate::write_text(&state, &crate::TextOptions::default(), &mut text);
+        // A quote in a label is escaped, so that none looks like this.
+        let infinite = text.lines().filter_map(|line| line.rsplit_once("le=\"+Inf\"} "));
+        prop_assert_eq!(infinite.map(|(_, count)| count.parse::<u128>().unwrap()).sum::<u128>(), counts);
+    }
+
+    #[test]
+    fn windows_of_an_exponential_histogram_merge_to_what_it_became(
+        all in prop::collection::vec(arbitrary::exponential(), 1..6),
+    ) {
+        let (mut total, mut merged) = (ExponentialHistogram::default(), ExponentialHistogram::default());
+        for added in &all {
+            let now = total.merged(added).unwrap();
+            let window = now.since(&total).unwrap();
+            prop_assert_eq!(window.count(), added.count());
+            prop_assert!(window.scale() >= now.scale() && window.zero_threshold() <= now.zero_threshold());
+            merged = merged.merged(&window).unwrap();
+            total = now;
+        }
+        // Bucket by bucket, at the scale and under the threshold of the total.
+        let rest = total.since(&merged).unwrap();
+        prop_assert_eq!((rest.count(), merged.count()), (0, total.count()));
+        prop_assert_eq!(merged.sum().is_some(), total.sum().is_some());
+    }
+
+    #[test]
     fn windows_add_up_to_the_state_whatever_was_exported_when(
         deltas in prop::collection::vec(arbitrary::delta(), 1..8),
         exported in prop::collection::vec(any::<bool>(), 8),
