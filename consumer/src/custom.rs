@@ -75,6 +75,7 @@ mod tests {
             dimensions: Default::default(),
             flag_logs: Vec::new(),
             metrics: metrics.to_wire().encode_to_vec(),
+            resource_metrics: Vec::new(),
             dropped: Vec::new(),
         };
         let body = MessageBody::Bytes(envelope.encode().unwrap());

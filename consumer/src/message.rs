@@ -99,6 +99,9 @@ pub enum MalformedMessage {
     /// Custom metrics that break a rule of theirs.
     #[error("metrics: {0}")]
     Metrics(#[from] CustomError),
+    /// It holds metrics of OpenTelemetry, which this version cannot apply.
+    #[error("resource_metrics, which this version cannot apply")]
+    ResourceMetrics,
     /// A sequence that cannot be stored exactly.
     #[error("sequence {0} is out of range")]
     Sequence(u64),
@@ -111,6 +114,7 @@ impl MalformedMessage {
             Self::BodyType => "body_type",
             Self::Envelope(error) => error.reason(),
             Self::Metrics(_) => "metrics",
+            Self::ResourceMetrics => "format",
             Self::Sequence(_) => "invalid",
         }
     }
@@ -157,6 +161,9 @@ fn decode_envelope(bytes: &[u8]) -> Result<Decoded, MalformedMessage> {
     let (envelope, mut logs) = Envelope::read(bytes)?;
     if envelope.sequence > MAX_SEQUENCE {
         return Err(MalformedMessage::Sequence(envelope.sequence));
+    }
+    if !envelope.resource_metrics.is_empty() {
+        return Err(MalformedMessage::ResourceMetrics);
     }
     let metrics = custom::read(envelope.metrics()?, envelope.window_start_ms, envelope.window_end_ms)?;
     let telemetry = read_telemetry(&mut logs, envelope.window_end_ms)?;
@@ -258,6 +265,7 @@ mod tests {
             dimensions: Default::default(),
             flag_logs: Vec::new(),
             metrics: Vec::new(),
+            resource_metrics: Vec::new(),
             dropped: Vec::new(),
         }
     }

@@ -209,6 +209,7 @@ fn message(sequence: u64) -> QueueMessage {
         dimensions: [("colo", "AMS"), ("environment", "test")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         flag_logs: logs.encode_to_vec(),
         metrics: Vec::new(),
+        resource_metrics: Vec::new(),
         dropped: vec![],
     };
     QueueMessage {

@@ -219,6 +219,7 @@ fn envelope() -> Envelope {
             .unwrap()
             .encode_to_vec(),
         metrics: Vec::new(),
+        resource_metrics: Vec::new(),
         dropped: vec![v1::Dropped { reason: v1::dropped::Reason::BufferFull.into(), assignments: 4, recordings: 0 }],
     }
 }
@@ -270,8 +271,8 @@ fn envelopes_of_older_and_newer_producers_are_counted() {
     let decoded = read(older.encode_to_vec());
     assert_eq!((decoded.record.sequence, decoded.dropped.len()), (3, 0));
     // A format that must not be read as an older one is refused, and the message is kept as a dead letter.
-    let format_4 = OldEnvelope { format: 4, ..older }.encode_to_vec();
-    assert_eq!(decode(&message(format_4), "default").map(drop).unwrap_err().reason(), "format");
+    let format_99 = OldEnvelope { format: 99, ..older }.encode_to_vec();
+    assert_eq!(decode(&message(format_99), "default").map(drop).unwrap_err().reason(), "format");
 }
 
 /// What the first version of a consumer did with an envelope: the formats above its own were dead letters, which come

@@ -204,6 +204,7 @@ fn envelope(sequence: u64, logs: &WriteFlagLogsRequest) -> Vec<u8> {
         dimensions: BTreeMap::from([("colo".to_owned(), "AMS".to_owned())]),
         flag_logs: logs.encode_to_vec(),
         metrics: Vec::new(),
+        resource_metrics: Vec::new(),
         dropped: vec![Dropped { reason: dropped::Reason::BufferFull.into(), assignments: 4, recordings: 0 }],
     };
     envelope.encode().expect("the seed is an envelope")

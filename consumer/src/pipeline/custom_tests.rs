@@ -49,6 +49,7 @@ fn message_of(name: &str, stream: u8, sequence: u64, deltas: &[Delta]) -> QueueM
         dimensions: Default::default(),
         flag_logs: Vec::new(),
         metrics: merged.to_wire().encode_to_vec(),
+        resource_metrics: Vec::new(),
         dropped: vec![],
     };
     QueueMessage {
