@@ -44,6 +44,16 @@ pub const MAX_MESSAGE_SERIES: usize = 500;
 /// layout of 361.
 pub const MAX_MESSAGE_BUCKETS: usize = 4_096;
 
+/// About what the OpenTelemetry metrics of one message may take where they are written as series.
+///
+/// The labels that all points of a scope have in common stand once in a message and in each of its series: without a bound
+/// a message of 128 kB could come to 16 MB. A batch of 100 is a commit of at most 16 MiB.
+pub const MAX_MESSAGE_CUSTOM_BYTES: usize = 160_000;
+
+/// The most bytes of labels that are written to find out to which series the points of one message belong: 5,000 points of
+/// 400 bytes. It bounds the time that a message takes, some milliseconds.
+pub const MAX_MESSAGE_LABEL_WORK: usize = 2_000_000;
+
 /// The most labels of one series.
 pub const MAX_LABELS: usize = 32;
 

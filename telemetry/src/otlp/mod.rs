@@ -15,6 +15,7 @@
 
 pub mod exponential;
 mod points;
+pub mod read;
 pub mod requests;
 pub mod window;
 
