@@ -88,6 +88,13 @@ pub const fn is_reserved(name: &str) -> bool {
         || is(name, "otel_scope_info")
 }
 
+/// Says whether a family of the state is the pipeline's or Confidence's, not custom: all whose names are reserved but
+/// [`TARGET_INFO`], which is made of what Workers say.
+#[must_use]
+pub const fn is_of_pipeline(name: &str) -> bool {
+    is_reserved(name) && !is(name, TARGET_INFO)
+}
+
 const fn is_ours(name: &str) -> bool {
     is(name, "confidence")
         || starts_with(name, "confidence_")

@@ -34,6 +34,17 @@ pub const MAX_CUSTOM_SERIES: usize = 4_000;
 /// bytes of labels each, or 2,000 histograms of 10 bounds; what it leaves holds the accounts and sources of above.
 pub const MAX_CUSTOM_BYTES: usize = 600_000;
 
+/// The most series of [`custom families`](crate::custom) past [`MAX_CUSTOM_SERIES`]: the overflow series of those that were
+/// there when the bound was reached.
+pub const MAX_OVERFLOW_SERIES: usize = 400;
+
+/// The most of [`MAX_SNAPSHOT_BYTES`] that these take past [`MAX_CUSTOM_BYTES`]. It holds 400 counters, or as many histograms
+/// of 15 bounds as have room for 250 bytes each.
+pub const MAX_OVERFLOW_BYTES: usize = 100_000;
+
+/// The most series of `target_info`: jobs, and what replaces them within a commit.
+pub const MAX_TARGETS: usize = 200;
+
 /// The most series in the metrics of one message ([`crate::custom`]).
 ///
 /// A batch is 100 messages: as many series as these in all of them, each of its own, make a commit of less than 16 MiB
