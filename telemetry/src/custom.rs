@@ -137,6 +137,9 @@ pub fn read(set: v1::MetricSet, window_start_ms: u64, window_end_ms: u64) -> Res
         }
         match value {
             Some(series::Value::Histogram(histogram)) => buckets = buckets.saturating_add(bucket_count(histogram)),
+            Some(series::Value::Exponential(histogram)) => {
+                buckets = buckets.saturating_add(exponential_bucket_count(histogram));
+            }
             Some(series::Value::Gauge(gauge)) if gauge.time_ms > window_end_ms => {
                 return Err(CustomError::Reading { time_ms: gauge.time_ms });
             }
@@ -177,6 +180,7 @@ pub fn write(delta: &Delta, window_end_ms: u64, most_bytes: usize) -> Vec<v1::Me
             let mut buckets = 0;
             match &mut series.value {
                 Some(series::Value::Histogram(histogram)) => buckets = bucket_count(histogram),
+                Some(series::Value::Exponential(histogram)) => buckets = exponential_bucket_count(histogram),
                 Some(series::Value::Gauge(gauge)) => gauge.time_ms = gauge.time_ms.min(window_end_ms),
                 _ => {}
             }
@@ -236,6 +240,12 @@ fn bucket_count(histogram: &v1::Histogram) -> usize {
         None => 0,
     };
     bounds.saturating_add(1)
+}
+
+/// Buckets of an exponential histogram, with that of zero.
+fn exponential_bucket_count(histogram: &v1::ExponentialHistogram) -> usize {
+    let buckets = histogram.positive.iter().chain(&histogram.negative);
+    buckets.fold(1, |sum, buckets| sum.saturating_add(buckets.counts.len()))
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ impl Zero {
 
 /// The cumulative state: the sum of all deltas that were applied, in any order.
 ///
-/// Counters and histograms never go down. At the bounds on series and bytes those that exist keep growing, new ones are
+/// Counters and histograms never go down; up-down sums may. At the bounds on series and bytes those that exist keep growing, new ones are
 /// refused and counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {

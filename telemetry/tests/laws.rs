@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use proptest::{collection::vec, prelude::*};
 use tributary_proto::{Message as _, flag_logs::TelemetryData, v1};
 use tributary_telemetry::{
-    Applied, ApplyError, Bounds, DecodeError, Delta, DeltaError, ExplicitBounds, FamilyDescriptor, Gauge, Histogram,
-    HistogramError, LabelSet, MergeError, MetricKind, Number, Snapshot, Value, Zero,
+    Applied, ApplyError, Bounds, DecodeError, Delta, DeltaError, ExplicitBounds, ExponentialHistogram,
+    FamilyDescriptor, Gauge, Histogram, HistogramError, LabelSet, MergeError, MetricKind, Number, SNAPSHOT_SCHEMA,
+    Snapshot, UpDown, Value, Zero,
     arbitrary::{COUNTER, DECIMAL, GAUGE, bounds, delta, gauge, histogram, telemetry_delta},
     confidence::{TelemetryDelta, declare_resolver},
     custom,
@@ -490,7 +491,7 @@ fn conflicts_are_refused_and_counted_and_the_rest_is_applied() {
 
 /// Every pair of families that would print one name, each in the order in which names sort and the other.
 fn clashing() -> Vec<(FamilyDescriptor, FamilyDescriptor)> {
-    use MetricKind::{Counter, Gauge, Histogram};
+    use MetricKind::{Counter, Exponential, Gauge, Histogram, UpDown};
     let names = [
         ((Counter, "a"), (Gauge, "a_total")),
         ((Counter, "a"), (Histogram, "a_total")),
@@ -500,6 +501,9 @@ fn clashing() -> Vec<(FamilyDescriptor, FamilyDescriptor)> {
         ((Histogram, "a"), (Gauge, "a_sum")),
         ((Histogram, "a"), (Histogram, "a_bucket")),
         ((Histogram, "a"), (Gauge, "a_created")),
+        ((Exponential, "a"), (UpDown, "a_count")),
+        ((Exponential, "a"), (Histogram, "a_sum")),
+        ((Counter, "a"), (UpDown, "a_total")),
     ];
     let family = |(kind, name): (MetricKind, &'static str)| FamilyDescriptor::new(name, "", "", kind).unwrap();
     names.into_iter().map(|(one, other)| (family(one), family(other))).collect()
@@ -510,6 +514,8 @@ fn value_of(kind: MetricKind) -> Value {
         MetricKind::Counter => Value::Counter(1),
         MetricKind::Gauge => Value::Gauge(Gauge::unsigned(1, 1)),
         MetricKind::Histogram => Value::Histogram(Histogram::new(Bounds::latency())),
+        MetricKind::UpDown => Value::UpDown(UpDown::Integer(1)),
+        MetricKind::Exponential => Value::Exponential(ExponentialHistogram::default()),
     }
 }
 
@@ -537,6 +543,7 @@ fn of_two_families_that_print_one_name_the_later_is_refused_and_counted_and_none
 
         let mut stored = Snapshot::new(0).to_wire();
         stored.metrics = Some(both.to_wire());
+        stored.schema = SNAPSHOT_SCHEMA;
         let clash = DecodeError::NameClash { family: one.name().max(other.name()).to_owned() };
         assert_eq!(Snapshot::from_wire(stored), Err(clash));
     }
