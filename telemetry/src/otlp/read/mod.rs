@@ -108,9 +108,10 @@ impl Reader {
         let (kind, suffix) = match &data {
             Data::Gauge(_) => (MetricKind::Gauge, Suffix::Ratio),
             Data::Sum(sum) if sum.is_monotonic => (MetricKind::Counter, Suffix::Total),
+            Data::Sum(_) => (MetricKind::UpDown, Suffix::None),
             Data::Histogram(_) => (MetricKind::Histogram, Suffix::None),
+            Data::ExponentialHistogram(_) => (MetricKind::Exponential, Suffix::None),
             Data::Summary(_) => return self.refuse(PointRefusal::Summary, points),
-            Data::Sum(_) | Data::ExponentialHistogram(_) => return self.refuse(PointRefusal::Type, points),
         };
         let named = family_name(&name, &unit, suffix);
         let help = prefix(description, MAX_HELP_BYTES);
@@ -129,8 +130,9 @@ impl Reader {
                 }
             }
             Data::Sum(sum) => {
+                let value = if sum.is_monotonic { points::counter } else { points::up_down };
                 for point in sum.data_points {
-                    self.point(&family, common, &point.attributes, points::counter(&point));
+                    self.point(&family, common, &point.attributes, value(&point));
                 }
             }
             Data::Histogram(histogram) => {
@@ -139,7 +141,13 @@ impl Reader {
                     self.point(&family, common, &attributes, points::histogram(point));
                 }
             }
-            Data::ExponentialHistogram(_) | Data::Summary(_) => {}
+            Data::ExponentialHistogram(histogram) => {
+                for mut point in histogram.data_points {
+                    let attributes = std::mem::take(&mut point.attributes);
+                    self.point(&family, common, &attributes, points::exponential(point));
+                }
+            }
+            Data::Summary(_) => {}
         }
     }
 

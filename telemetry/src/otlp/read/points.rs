@@ -1,9 +1,15 @@
 //! Data points as values, or why not.
 
-use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoint, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{
+    ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, exponential_histogram_data_point::Buckets,
+    number_data_point,
+};
 
 use super::PointRefusal;
-use crate::{Bounds, BoundsError, ExplicitBounds, Gauge, Histogram, HistogramError, Number, Value};
+use crate::{
+    Bounds, BoundsError, ExplicitBounds, ExponentialBuckets, ExponentialError, ExponentialHistogram, ExponentialParts,
+    Gauge, Histogram, HistogramError, Number, SumError, UpDown, Value,
+};
 
 /// `FLAG_NO_RECORDED_VALUE` of OTLP: the series has nothing to say.
 const NO_RECORDED_VALUE: u32 = 1;
@@ -16,7 +22,23 @@ pub(super) fn counter(point: &NumberDataPoint) -> Result<Value, PointRefusal> {
         number_data_point::Value::AsInt(count) => {
             u64::try_from(count).map(Value::Counter).map_err(|_| PointRefusal::Negative)
         }
-        number_data_point::Value::AsDouble(_) => Err(PointRefusal::Type),
+        number_data_point::Value::AsDouble(sum) => checked(Value::FloatCounter(sum + 0.0)),
+    }
+}
+
+/// The value of a point of a sum that may fall.
+pub(super) fn up_down(point: &NumberDataPoint) -> Result<Value, PointRefusal> {
+    match recorded(point)? {
+        number_data_point::Value::AsInt(sum) => Ok(Value::UpDown(UpDown::Integer(sum))),
+        number_data_point::Value::AsDouble(sum) => checked(Value::UpDown(UpDown::Float(sum + 0.0))),
+    }
+}
+
+fn checked(value: Value) -> Result<Value, PointRefusal> {
+    match value.check() {
+        Ok(()) => Ok(value),
+        Err(SumError::Negative) => Err(PointRefusal::Negative),
+        Err(SumError::NotFinite) => Err(PointRefusal::NotFinite),
     }
 }
 
@@ -72,4 +94,26 @@ pub(super) fn histogram(point: HistogramDataPoint) -> Result<Value, PointRefusal
         HistogramError::NegativeSum => PointRefusal::Negative,
         _ => PointRefusal::Inconsistent,
     })
+}
+
+/// The value of a point of an exponential histogram.
+pub(super) fn exponential(point: ExponentialHistogramDataPoint) -> Result<Value, PointRefusal> {
+    if point.flags & NO_RECORDED_VALUE != 0 {
+        return Err(PointRefusal::NoValue);
+    }
+    let ExponentialHistogramDataPoint { count, sum, scale, zero_count, zero_threshold, positive, negative, .. } = point;
+    if sum.is_some_and(|sum| !sum.is_finite()) {
+        return Err(PointRefusal::NotFinite);
+    }
+    let [positive, negative] = [positive, negative].map(|buckets| {
+        let Buckets { offset, bucket_counts } = buckets.unwrap_or_default();
+        ExponentialBuckets { offset, counts: bucket_counts }
+    });
+    let parts = ExponentialParts { scale, zero_threshold, zero_count, positive, negative, sum };
+    let histogram = ExponentialHistogram::new(parts).map_err(|error| match error {
+        ExponentialError::NegativeSum => PointRefusal::Negative,
+        ExponentialError::SumNotANumber => PointRefusal::NotFinite,
+        _ => PointRefusal::Inconsistent,
+    })?;
+    if histogram.count() == count { Ok(Value::Exponential(histogram)) } else { Err(PointRefusal::Inconsistent) }
 }

@@ -4,7 +4,10 @@
 
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, InstrumentationScope, any_value},
-    metrics::v1::{Histogram, HistogramDataPoint, NumberDataPoint, ScopeMetrics, Sum, Summary, number_data_point},
+    metrics::v1::{
+        ExponentialHistogram, ExponentialHistogramDataPoint, Histogram, HistogramDataPoint, NumberDataPoint,
+        ScopeMetrics, Sum, Summary, exponential_histogram_data_point::Buckets, number_data_point,
+    },
     resource::v1::Resource,
 };
 
@@ -36,6 +39,28 @@ fn metric(name: &str, unit: &str, data: Data) -> Metric {
 
 fn sum(data_points: Vec<NumberDataPoint>) -> Data {
     Data::Sum(Sum { data_points, aggregation_temporality: DELTA, is_monotonic: true })
+}
+
+fn float(value: f64) -> NumberDataPoint {
+    NumberDataPoint { value: Some(number_data_point::Value::AsDouble(value)), ..NumberDataPoint::default() }
+}
+
+fn up_down(data_points: Vec<NumberDataPoint>) -> Data {
+    Data::Sum(Sum { data_points, aggregation_temporality: DELTA, is_monotonic: false })
+}
+
+/// Of scale 0: powers of 2.
+fn exponential(offset: i32, counts: &[u64], sum: f64) -> ExponentialHistogramDataPoint {
+    ExponentialHistogramDataPoint {
+        count: counts.iter().sum(),
+        sum: Some(sum),
+        positive: Some(Buckets { offset, bucket_counts: counts.to_vec() }),
+        ..ExponentialHistogramDataPoint::default()
+    }
+}
+
+fn exponentials(data_points: Vec<ExponentialHistogramDataPoint>) -> Data {
+    Data::ExponentialHistogram(ExponentialHistogram { data_points, aggregation_temporality: DELTA })
 }
 
 fn gauge(data_points: Vec<NumberDataPoint>) -> Data {
@@ -116,6 +141,62 @@ fn points_are_series_of_their_job_and_scope() {
     assert_eq!(text(&read), expected);
 }
 
+/// Of a resource and scope that say nothing, so that the series has no labels.
+fn value(data: Data) -> Option<Value> {
+    let mut sent = message(vec![metric("m", "", data)]);
+    sent.resource = None;
+    sent.scope_metrics[0].scope = None;
+    read(sent).delta.get("m", &LabelSet::empty()).cloned()
+}
+
+#[test]
+fn sums_of_integers_and_floats_are_one_series() {
+    assert_eq!(value(sum(vec![float(0.5), float(2.25), float(-0.0)])), Some(Value::FloatCounter(2.75)));
+    assert_eq!(value(sum(vec![float(0.5), int(2, &[])])), Some(Value::FloatCounter(2.5)));
+    assert_eq!(value(up_down(vec![int(3, &[]), int(-5, &[])])), Some(Value::UpDown(crate::UpDown::Integer(-2))));
+    assert_eq!(value(up_down(vec![int(3, &[]), float(-0.5)])), Some(Value::UpDown(crate::UpDown::Float(2.5))));
+}
+
+#[test]
+fn exponential_histograms_are_merged_at_the_coarser_scale() {
+    // (1, 2], (2, 4] and (4, 8]; then in halves of a power: (1, 1.41], (1.41, 2], (2, 2.83].
+    let fine = ExponentialHistogramDataPoint { scale: 1, ..exponential(0, &[1, 2, 4], 9.0) };
+    let merged = value(exponentials(vec![exponential(0, &[1, 1, 1], 10.0), fine]));
+    let Some(Value::Exponential(histogram)) = merged else { panic!("no histogram") };
+    assert_eq!((histogram.scale(), histogram.count(), histogram.sum()), (0, 10, Some(19.0)));
+    assert_eq!(histogram.positive().counts, [4, 5, 1]);
+}
+
+/// Whatever scale and offset they name: a bucket in which no float is has no count, and what is left fits.
+#[test]
+fn extreme_scales_and_offsets_are_counted_or_refused() {
+    for scale in [i32::MIN, -12, -11, 0, 20, 21, i32::MAX] {
+        for offset in [i32::MIN, -1 << 30, -1, 0, 1 << 30, i32::MAX] {
+            let point = |counts: &[u64]| ExponentialHistogramDataPoint { scale, ..exponential(offset, counts, 1.0) };
+            let points = vec![point(&[1]), point(&[0, 1]), point(&[1, 1])];
+            let read = read(message(vec![metric("e", "", exponentials(points))]));
+            let refused = read.refused.get(&PointRefusal::Inconsistent).copied().unwrap_or_default();
+            let counted: u64 = read
+                .delta
+                .families()
+                .flat_map(|family| family.series())
+                .map(|(_, value)| if let Value::Exponential(histogram) = value { histogram.count() } else { 0 })
+                .sum();
+            // One, one and two observations.
+            let possible = match refused {
+                0 => [4, 4],
+                1 => [2, 3],
+                2 => [1, 2],
+                _ => [0, 0],
+            };
+            assert!(
+                possible.contains(&counted),
+                "scale {scale}, offset {offset}: {refused} refused, {counted} counted"
+            );
+        }
+    }
+}
+
 #[test]
 fn attributes_that_meet_in_a_label_are_joined_in_the_order_of_their_keys() {
     let pairs = [("b.c", "3"), ("b/c", "2"), ("b_c", "1"), ("job", "mine"), ("empty", ""), ("le", "5"), ("9", "n")];
@@ -188,6 +269,7 @@ fn what_cannot_be_counted_is_refused_with_its_reason_and_the_rest_is_applied() {
     let without_value = NumberDataPoint { value: None, ..int(1, &[]) };
     let flagged = NumberDataPoint { flags: 1, ..int(1, &[]) };
     let nan = NumberDataPoint { value: Some(number_data_point::Value::AsDouble(f64::NAN)), ..int(1, &[]) };
+    let of_exponential = |point| metric("e", "", exponentials(vec![point]));
     let long = "x".repeat(2_000);
     let cases = vec![
         (metric("é", "", sum(vec![int(1, &[])])), "name", 1),
@@ -198,7 +280,20 @@ fn what_cannot_be_counted_is_refused_with_its_reason_and_the_rest_is_applied() {
         (Metric { data: None, ..monotonic(vec![]) }, "type", 1),
         (monotonic(vec![without_value, flagged]), "no_value", 2),
         (metric("g", "", gauge(vec![nan])), "not_finite", 1),
-        (monotonic(vec![int(-1, &[])]), "negative", 1),
+        (monotonic(vec![float(f64::NAN), float(f64::INFINITY)]), "not_finite", 2),
+        (metric("u", "", up_down(vec![float(f64::NAN), float(f64::NEG_INFINITY)])), "not_finite", 2),
+        (monotonic(vec![int(-1, &[]), float(-0.5)]), "negative", 2),
+        (of_exponential(ExponentialHistogramDataPoint { count: 9, ..exponential(0, &[1, 1], 2.0) }), "inconsistent", 1),
+        (of_exponential(exponential(i32::MAX, &[1, 1], 2.0)), "inconsistent", 1),
+        (of_exponential(exponential(i32::MIN, &[1, 1], 2.0)), "inconsistent", 1),
+        (
+            of_exponential(ExponentialHistogramDataPoint { zero_threshold: -1.0, ..exponential(0, &[1], 2.0) }),
+            "inconsistent",
+            1,
+        ),
+        (of_exponential(exponential(0, &[1], f64::NAN)), "not_finite", 1),
+        (of_exponential(exponential(0, &[1], -1.0)), "negative", 1),
+        (of_exponential(ExponentialHistogramDataPoint { flags: 1, ..exponential(0, &[1], 2.0) }), "no_value", 1),
         (observed(HistogramDataPoint { sum: Some(-1.0), ..one(&[1, 0]) }), "negative", 1),
         (observed(HistogramDataPoint { sum: Some(f64::NAN), ..one(&[1, 0]) }), "not_finite", 1),
         (observed(HistogramDataPoint { sum: Some(f64::INFINITY), ..one(&[1, 0]) }), "not_finite", 1),
