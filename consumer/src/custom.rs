@@ -45,8 +45,8 @@ impl Folding {
     /// The value of a `reason` label.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Overflow => "overflow",
-            Self::Bounds => "bounds",
+            Self::Overflow => "overflow_series",
+            Self::Bounds => "coarser_bounds",
         }
     }
 }

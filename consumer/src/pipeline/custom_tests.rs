@@ -188,7 +188,7 @@ fn too_many_series_are_refused_and_counted_and_leave_room_for_everybody_else() {
     };
     // Beside `orders` and the overflow series of eight families.
     assert!(custom(&ledger) < u64::try_from(MAX_CUSTOM_SERIES).unwrap() + 8);
-    let folded = ledger.counter("tributary_folded_custom_series", &[("reason", "overflow")]);
+    let folded = ledger.counter("tributary_folded_custom_series", &[("reason", "overflow_series")]);
     let total: u64 = (0..8)
         .map(|family| {
             let memory = ledger.memory.borrow();
