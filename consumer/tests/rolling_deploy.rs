@@ -325,6 +325,21 @@ fn an_older_consumer_passes_over_no_packed_assignments_and_that_of_today_reads_w
     assert_eq!(decode(&message(bytes), "default").unwrap().logs.to_request().unwrap(), logs);
 }
 
+#[test]
+fn an_older_consumer_passes_over_no_metrics_of_opentelemetry() {
+    // A scope with one counter `adds`, delta, of 7.
+    let point = [0x31, 7, 0, 0, 0, 0, 0, 0, 0];
+    let sum = [&[0x0a, 9][..], &point, &[0x10, 1, 0x18, 1]].concat();
+    let metric = [&[0x0a, 4][..], b"adds", &[0x3a, 15], &sum].concat();
+    let resource_metrics = [&[0x12, 25, 0x12, 23][..], &metric].concat();
+    let bytes = today("envelope.4.hex", &Envelope { resource_metrics, ..envelope() }.encode().unwrap());
+    assert!(!is_taken_by_the_first_version(&bytes));
+    assert!(OldEnvelope::decode(bytes.as_slice()).unwrap().format > 3, "nor by those after it");
+    let decoded = decode(&message(bytes), "default").unwrap();
+    assert_eq!(decoded.otlp.delta.get("adds", &LabelSet::empty()), Some(&Value::Counter(7)));
+    assert_eq!(decoded.dropped.len(), 1);
+}
+
 /// An older Ledger applies the merged delta with the custom metrics in it; what contradicts it is left out.
 #[test]
 fn an_older_ledger_reads_custom_metrics_as_part_of_the_delta() {
