@@ -39,6 +39,9 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("envelope", "metrics", envelope_of_metrics()),
         ("envelope", "packed", envelope(4, &assigned_thrice())),
         ("envelope", "empty", envelope(2, &WriteFlagLogsRequest::default())),
+        ("envelope", "otlp", envelope_of_otlp()),
+        ("otlp", "points", crate::otlp_seed::points()),
+        ("otlp", "careless", crate::otlp_seed::careless()),
         ("legacy_json", "full.json", json(&flag_logs())),
         ("legacy_json", "snake.json", b"{\"telemetry_data\":{\"resolve_rate\":[{\"count\":1,\"reason\":2}]}}".to_vec()),
         ("telemetry", "reports", delimited(&reports())),
@@ -227,6 +230,13 @@ fn envelope_of_metrics() -> Vec<u8> {
     envelope.encode().expect("the seed is an envelope")
 }
 
+fn envelope_of_otlp() -> Vec<u8> {
+    let full = envelope(5, &WriteFlagLogsRequest::default());
+    let envelope =
+        Envelope { resource_metrics: crate::otlp_seed::points(), ..Envelope::decode(&full).expect("written above") };
+    envelope.encode().expect("the seed is an envelope")
+}
+
 fn commits() -> Vec<u8> {
     let record = |stream: u8, sequence| Record {
         stream_id: StreamId([stream; 16]),
@@ -318,7 +328,8 @@ mod tests {
         let resolved = fixture::with_state(|state| {
             let config = fixture::config();
             let call = tributary_producer::resolve::parse(&of("resolve", "all.json"), &config)?;
-            tributary_producer::resolve::run::<tributary_producer::host::WorkerHost>(call, state, &config, true)?.without_records()
+            tributary_producer::resolve::run::<tributary_producer::host::WorkerHost>(call, state, &config, true)?
+                .without_records()
         });
         let flags = resolved.unwrap().response.resolved_flags;
         let others: Vec<_> =

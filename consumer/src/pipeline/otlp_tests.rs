@@ -3,12 +3,12 @@
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
     metrics::v1::{
-        AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data,
-        number_data_point,
+        AggregationTemporality, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
+        Sum, metric::Data, number_data_point,
     },
     resource::v1::Resource,
 };
-use tributary_telemetry::{Delta, FamilyDescriptor, MetricKind};
+use tributary_telemetry::{Bounds, Delta, ExplicitBounds, FamilyDescriptor, MetricKind};
 
 use super::*;
 
@@ -35,8 +35,12 @@ fn counted(name: &str, value: i64) -> Metric {
 }
 
 fn of_shop(metrics: Vec<Metric>) -> Vec<u8> {
+    of_version("7", metrics)
+}
+
+fn of_version(version: &str, metrics: Vec<Metric>) -> Vec<u8> {
     let resource = Resource {
-        attributes: vec![attribute("service.name", "shop"), attribute("service.version", "7")],
+        attributes: vec![attribute("service.name", "shop"), attribute("service.version", version)],
         ..Resource::default()
     };
     let scope = InstrumentationScope { name: "cart".into(), ..InstrumentationScope::default() };
@@ -83,6 +87,15 @@ fn points_beside_flag_logs_and_metrics_of_a_message_are_counted_once() {
     assert_eq!(ledger.resolves(), 2);
     let target = LabelSet::from_pairs([("job", "shop"), ("service_version", "7")]).unwrap();
     assert!(ledger.memory.borrow().state.get("target_info", &target).is_some());
+    // A deployment later.
+    let next = of_version("8", vec![counted("cart.adds", 5)]);
+    run(&[message_of(3, next, &Delta::new(), None)], &ledger, &backend, &report);
+    let versions: Vec<_> = {
+        let memory = ledger.memory.borrow();
+        let targets = memory.state.families().find(|family| family.descriptor().name() == "target_info").unwrap();
+        targets.series().map(|(labels, _)| labels.get("service_version").unwrap().to_owned()).collect()
+    };
+    assert_eq!((versions, value(&ledger, "cart_adds")), (vec!["8".to_owned()], Some(Value::Counter(15))));
     ledger.memory.borrow().check_accounts();
 }
 
@@ -104,27 +117,57 @@ fn what_cannot_be_counted_is_counted_as_that_and_the_rest_of_the_message_goes_on
     assert_eq!(ledger.counter("tributary_refused_custom_series", &[("reason", "reserved_name")]), 2);
 }
 
-/// A message may contradict itself in its two forms, and every message of a batch may.
+/// A message may contradict itself in its two forms, and every other message of its batch.
 #[test]
 fn a_batch_of_messages_that_contradict_themselves_is_applied_and_the_contradictions_counted() {
     let (ledger, backend, report) = (FakeLedger::new(), FakeBackend::new(), report());
     let family = FamilyDescriptor::new("adds", "", "", MetricKind::Histogram).unwrap();
     let messages: Vec<_> = (1_u32..=20)
         .map(|sequence| {
-            let bounds = tributary_telemetry::ExplicitBounds::new(&[f64::from(sequence)]).unwrap();
-            let histogram = tributary_telemetry::Histogram::new(tributary_telemetry::Bounds::Explicit(bounds));
+            let bounds = ExplicitBounds::new(&[f64::from(sequence)]).unwrap();
             let mut metrics = Delta::new();
+            let histogram = tributary_telemetry::Histogram::new(Bounds::Explicit(bounds));
             metrics.add_histogram(&family, LabelSet::empty(), &histogram).unwrap();
-            let gauge = Data::Gauge(Gauge { data_points: vec![point(i64::from(sequence), &[])] });
-            let reading = Metric { name: "adds".into(), data: Some(gauge), ..Metric::default() };
-            message_of(sequence.into(), of_shop(vec![reading]), &metrics, None)
+            let point = HistogramDataPoint {
+                bucket_counts: vec![0, 0],
+                explicit_bounds: vec![f64::from(100 + sequence)],
+                ..HistogramDataPoint::default()
+            };
+            let delta = AggregationTemporality::Delta.into();
+            let histogram = Data::Histogram(Histogram { data_points: vec![point], aggregation_temporality: delta });
+            let metric = Metric { name: "adds".into(), data: Some(histogram), ..Metric::default() };
+            let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
+            let unnamed = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
+            message_of(sequence.into(), unnamed.encode_to_vec(), &metrics, None)
         })
         .collect();
     let result = run(&messages, &ledger, &backend, &report);
     assert_eq!(result.verdicts, vec![MessageVerdict::Ack; 20]);
-    // Histograms came first; nineteen with other bounds, and the readings, which were merged into one.
-    assert_eq!(ledger.counter("tributary_refused_custom_series", &[("reason", "conflict")]), 20);
+    // Of forty sets of bounds the first is right.
+    assert_eq!(ledger.counter("tributary_refused_custom_series", &[("reason", "conflict")]), 39);
     assert_eq!(ledger.counter("tributary_records_applied", &[("resolver_id", "eu")]), 20);
+}
+
+#[test]
+fn targets_are_bounded_and_are_no_series_of_the_pipeline() {
+    let (ledger, backend, report) = (FakeLedger::new(), FakeBackend::new(), report());
+    for batch in 0..5_u64 {
+        let of_job = |sequence: u64| {
+            let mut message = ResourceMetrics::decode(of_shop(vec![counted("adds", 1)]).as_slice()).unwrap();
+            message.resource.as_mut().unwrap().attributes[0] = attribute("service.name", &format!("job-{sequence}"));
+            message_of(sequence, message.encode_to_vec(), &Delta::new(), None)
+        };
+        let messages: Vec<_> = (1 + 50 * batch..=50 * (batch + 1)).map(of_job).collect();
+        run(&messages, &ledger, &backend, &report);
+    }
+    let memory = ledger.memory.borrow();
+    let series = |name: &str| {
+        memory.state.families().find(|family| family.descriptor().name() == name).map(|family| family.series().len())
+    };
+    assert_eq!((series("target_info"), series("adds")), (Some(200), Some(250)));
+    drop(memory);
+    assert_eq!(ledger.counter("tributary_refused_custom_series", &[("reason", "bound")]), 50);
+    assert_eq!(ledger.counter("tributary_refused_series", &[]), 0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tributary_proto::Message as _;
 
 use super::{window::Window, *};
 use crate::{
-    Bounds, Delta, FamilyDescriptor, Gauge, Histogram, Number,
+    Bounds, Delta, FamilyDescriptor, Gauge, Histogram, LabelSet, Number,
     arbitrary::{self, COUNTER},
     confidence::TelemetryDelta,
 };

@@ -10,13 +10,15 @@ use tributary_proto::{
 use tributary_tests::{
     collector::Collector,
     consumer::{Body, Consumer, Delivery, METRICS_TOKEN},
+    exposition::Exposition,
+    otelcol::{OpenTelemetryCollector, program},
     points,
     wait::eventually,
 };
 
 use crate::{
     consumer::{LIMIT, acked, backend, logs, now_ms},
-    otlp::{expect_agreement, start},
+    otlp::{Samples, difference, expect_agreement, exposed, start},
     parsers::{check_openmetrics, check_text},
 };
 
@@ -128,6 +130,35 @@ fn points_on_the_queue_are_counted_once_on_metrics_and_in_the_push() {
     consumer.deliver(&said(3)).unwrap();
     expect(&consumer, &[("orders_total", &shop, 6.0), ("payload_bytes_count", &shop, 30.0)]);
     expect_agreement(&consumer, &collector);
+}
+
+/// From an SDK to the queue, through us and on to the Collector: it serves the same series as we do, of their job and scope.
+#[test]
+fn the_opentelemetry_collector_serves_the_points_that_we_push_as_we_do() {
+    let Some(program) = program() else { return };
+    let peer = OpenTelemetryCollector::start(&program).unwrap();
+    eventually(LIMIT, "the Collector's ports", || peer.ready());
+    let (folder, backend, nobody) = (TempDir::new().unwrap(), backend(), Collector::start().unwrap());
+    let otlp = peer.otlp();
+    let consumer = start(&folder, &backend, &nobody, &[("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.as_str())]);
+    consumer.deliver(&said(1)).unwrap();
+    let of_points = |exposition: &Exposition| -> Samples {
+        let own = |series: &str| series.starts_with("tributary_") || series.starts_with("confidence_");
+        let samples = exposed(exposition).into_iter().filter(|(series, _)| !own(series));
+        samples.filter(|(series, _)| !series.starts_with("target_info") && !series.contains("_bytes_bucket")).collect()
+    };
+    eventually(LIMIT * 2, "the Collector's series on /metrics", || {
+        // Which pipeline pushed, also in place of a name that nobody said; and labels that are none.
+        let others = ["instance", "job"].map(|label| format!("{label}=\"tributary\","));
+        let none = ["empty=\"\",", "otel_scope_name=\"\","].map(str::to_owned);
+        let theirs = others.iter().chain(&none).fold(peer.scrape()?, |text, label| text.replace(label, ""));
+        let (theirs, ours) = (of_points(&Exposition::parse(&theirs)?), of_points(&consumer.metrics()?));
+        let differing = difference(&theirs, &ours);
+        if ours.len() < 50 || !differing.is_empty() {
+            return Err(format!("{} series, {} differ: {differing:#?}\n{}", ours.len(), differing.len(), peer.log()));
+        }
+        Ok(())
+    });
 }
 
 #[test]

@@ -109,7 +109,8 @@ fn sanitized(text: &str) -> String {
 }
 
 /// The label that an attribute becomes: other characters than letters and digits are `_`, once in a run, and a digit does
-/// not come first. `le` and `quantile` are Prometheus's own; as `key_le` they say the same. Nothing at all is `_`.
+/// not come first. `le` and `quantile` are Prometheus's own; as `key_le` they say the same. Where nothing is left it is `key_`,
+/// since the Collector takes no label `_`.
 pub(super) fn label_name(key: &str) -> String {
     let mut name = String::new();
     for character in key.chars() {
@@ -120,7 +121,7 @@ pub(super) fn label_name(key: &str) -> String {
         }
     }
     match name.as_str() {
-        "" => "_".to_owned(),
+        "" | "_" => "key_".to_owned(),
         "le" | "quantile" => format!("key_{name}"),
         _ if name.starts_with(|first: char| first.is_ascii_digit()) => format!("key_{name}"),
         _ => name,
@@ -192,8 +193,9 @@ mod tests {
             ("__name__", "_name_"),
             (".x", "_x"),
             ("0day", "key_0day"),
-            ("é", "_"),
-            ("", "_"),
+            ("é", "key_"),
+            ("..", "key_"),
+            ("", "key_"),
             ("le", "key_le"),
             ("quantile", "key_quantile"),
             ("Le", "Le"),
