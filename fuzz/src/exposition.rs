@@ -228,7 +228,7 @@ fn check_family(family: &Family, open_metrics: bool) -> Result<(), String> {
             "counter" => {
                 let base = if open_metrics { family.name.as_str() } else { family.name.trim_end_matches("_total") };
                 named(first, base, "_total")?;
-                unsigned(&first.value)?;
+                count_or_sum(&first.value)?;
                 created(base, &first.labels, rest, open_metrics)?
             }
             _ => {
@@ -247,6 +247,12 @@ fn named(sample: &Sample, base: &str, suffix: &str) -> Result<(), String> {
 
 fn unsigned(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|number: &u64| number.to_string() == text).ok_or(format!("{text} is no plain count"))
+}
+
+/// What a counter counts: whole, or a finite number that is not negative.
+fn count_or_sum(text: &str) -> Result<(), String> {
+    let is_sum = is_number(text) && text.parse::<f64>().is_ok_and(|sum| sum.is_finite() && sum.is_sign_positive());
+    if unsigned(text).is_ok() || is_sum { Ok(()) } else { Err(format!("{text} is no count")) }
 }
 
 /// Steps over a `_created` sample of the series before, where there is one.
@@ -310,7 +316,14 @@ fn read_histogram<'a>(family: &Family, samples: &'a [Sample], open_metrics: bool
             }
             rest = after;
         }
-        _ if open_metrics && lowest < 0.0 => {}
+        // Of a sum that is not known the older format has the count alone, and OpenMetrics nothing.
+        [total, after @ ..] if !open_metrics && total.name.strip_prefix(&family.name) == Some("_count") => {
+            if total.labels != labels || unsigned(&total.value)? != count {
+                return Err("_count is not the +Inf bucket".into());
+            }
+            rest = after;
+        }
+        _ if open_metrics => {}
         _ => return Err("no _sum and _count".into()),
     }
     created(&family.name, labels, rest, open_metrics)
@@ -341,7 +354,7 @@ mod tests {
             ("c_total", "c"),
             ("c_total", "h_total"),
             ("c_total{a=\"\\\"\"} 1", "c_total{a=\"\\\"\"} -1"),
-            ("c_total{a=\"\\\"\"} 1", "c_total{a=\"\\\"\"} 1.0"),
+            ("c_total{a=\"\\\"\"} 1", "c_total{a=\"\\\"\"} NaN"),
             ("a=\"\\\"\"", "a=\"\"\""),
             ("a=\"\\\"\"", "a=\"\\x\""),
             ("a=\"\\\"\"", "a=\"1\",a=\"2\""),

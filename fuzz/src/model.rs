@@ -2,8 +2,8 @@
 
 use arbitrary::{Result, Unstructured};
 use tributary_telemetry::{
-    Bounds, DecimalBounds, Delta, ExplicitBounds, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Number,
-    Value,
+    Bounds, DecimalBounds, Delta, ExplicitBounds, ExponentialBuckets, ExponentialHistogram, ExponentialParts,
+    FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Number, UpDown, Value,
 };
 
 /// Names that differ by the suffixes that samples add.
@@ -68,8 +68,12 @@ fn text(input: &mut Unstructured<'_>) -> Result<String> {
 }
 
 fn value(input: &mut Unstructured<'_>) -> Result<Value> {
-    Ok(match input.int_in_range(0..=3)? {
+    Ok(match input.int_in_range(0..=7)? {
         0 => Value::Counter(input.arbitrary()?),
+        4 => sum(Value::FloatCounter(input.arbitrary()?)),
+        5 => Value::UpDown(UpDown::Integer(input.arbitrary()?)),
+        6 => sum(Value::UpDown(UpDown::Float(input.arbitrary()?))),
+        7 => exponential(input)?.map_or_else(|| Value::Counter(4), Value::Exponential),
         1 => {
             let number = number(input)?;
             let gauge = Gauge::new(number, input.int_in_range(0..=3)?);
@@ -77,6 +81,29 @@ fn value(input: &mut Unstructured<'_>) -> Result<Value> {
         }
         _ => histogram(input)?.map_or_else(|| Value::Counter(2), Value::Histogram),
     })
+}
+
+/// As it is, where the model has such a number.
+fn sum(value: Value) -> Value {
+    if value.check().is_ok() { value } else { Value::Counter(3) }
+}
+
+fn exponential(input: &mut Unstructured<'_>) -> Result<Option<ExponentialHistogram>> {
+    let scale = input.int_in_range(-13..=22)?;
+    let mut buckets = || -> Result<ExponentialBuckets> {
+        // Around 1, or anywhere.
+        let offset = if input.ratio(1, 2)? { input.int_in_range(-200..=200)? } else { input.arbitrary()? };
+        let mut counts = Vec::new();
+        for _ in 0..input.int_in_range(0..=6)? {
+            counts.resize(counts.len() + input.int_in_range(0..=60)?, 0);
+            counts.push(u64::from(input.arbitrary::<u32>()?));
+        }
+        Ok(ExponentialBuckets { offset, counts })
+    };
+    let (positive, negative) = (buckets()?, buckets()?);
+    let (zero_threshold, zero_count) = (input.arbitrary()?, u64::from(input.arbitrary::<u32>()?));
+    let parts = ExponentialParts { scale, zero_threshold, zero_count, positive, negative, sum: input.arbitrary()? };
+    Ok(ExponentialHistogram::new(parts).ok())
 }
 
 fn number(input: &mut Unstructured<'_>) -> Result<Number> {

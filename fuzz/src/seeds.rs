@@ -23,7 +23,8 @@ use tributary_proto::{
     v1::{CommitRequest, Dropped, ImportRequest, dropped},
 };
 use tributary_telemetry::{
-    Bounds, Delta, ExplicitBounds, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Number, Snapshot,
+    Bounds, Delta, ExplicitBounds, ExponentialBuckets, ExponentialHistogram, ExponentialParts, FamilyDescriptor, Gauge,
+    Histogram, LabelSet, MetricKind, Number, Snapshot, UpDown, Value,
     confidence::{ApplyDedupCounts, EventCounts, TelemetryDelta},
 };
 
@@ -51,7 +52,9 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("import", "totals", import_request()),
         ("snapshot", "small", small_state().encode()),
         ("snapshot", "declared", declared_state().encode()),
+        ("snapshot", "sums", sums_state().encode()),
         ("text", "small", with_mode(0, &small_state().encode())),
+        ("text", "sums", with_mode(0, &sums_state().encode())),
         ("text", "deltas", with_mode(1, &(0..240).map(|step: u8| step.wrapping_mul(89)).collect::<Vec<_>>())),
     ];
     seeds.extend(requests());
@@ -265,6 +268,29 @@ fn declared_state() -> Snapshot {
 fn small_state() -> Snapshot {
     let mut state = Snapshot::new(TIME_MS - 1);
     let applied = state.apply(&small_delta(), TIME_MS).expect("far below 64 bits");
+    assert_eq!(applied.series_added, 4);
+    state
+}
+
+/// What schema 2 of snapshots brought.
+fn sums_state() -> Snapshot {
+    let positive = ExponentialBuckets { offset: -3, counts: vec![1, 0, 5] };
+    let negative = ExponentialBuckets { offset: 9, counts: vec![2] };
+    let (zero_threshold, zero_count, sum) = (0.125, 1, Some(-4.5));
+    let parts = ExponentialParts { scale: 3, zero_threshold, zero_count, positive, negative, sum };
+    let values = [
+        ("a", Value::FloatCounter(0.5)),
+        ("b", Value::UpDown(UpDown::Integer(-3))),
+        ("c", Value::UpDown(UpDown::Float(2.5))),
+        ("d", Value::Exponential(ExponentialHistogram::new(parts).expect("legal parts"))),
+    ];
+    let mut delta = Delta::new();
+    for (name, value) in values {
+        let family = FamilyDescriptor::new(name, "Help.", "", value.kind()).expect("legal");
+        delta.add(&family, LabelSet::empty(), value).expect("families of different names");
+    }
+    let mut state = Snapshot::new(TIME_MS - 1);
+    let applied = state.apply(&delta, TIME_MS).expect("far below 64 bits");
     assert_eq!(applied.series_added, 4);
     state
 }

@@ -251,7 +251,7 @@ fn exponential_bucket_count(histogram: &v1::ExponentialHistogram) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bounds, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Value};
+    use crate::{Bounds, ExponentialHistogram, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Value};
 
     const WINDOW: (u64, u64) = (1_000, 2_000);
 
@@ -321,6 +321,20 @@ mod tests {
             }
             delta
         };
+        // A bucket that is empty takes a byte, too.
+        let exponential = |buckets: usize| {
+            let mut delta = counters("c", 1);
+            let value = Value::Exponential(ExponentialHistogram::default());
+            delta.add(&family("e", MetricKind::Exponential), LabelSet::empty(), value).unwrap();
+            let mut set = delta.to_wire();
+            let counts = vec![0; buckets];
+            if let Some(series::Value::Exponential(histogram)) = &mut set.families[1].series[0].value {
+                histogram.positive = Some(v1::exponential_histogram::Buckets { offset: 0, counts });
+            }
+            read(set, WINDOW.0, WINDOW.1).unwrap_err()
+        };
+        assert_eq!(exponential(MAX_MESSAGE_BUCKETS), CustomError::Buckets);
+        assert!(matches!(exponential(MAX_MESSAGE_BUCKETS - 1), CustomError::Decode(_)));
         let most = MAX_MESSAGE_BUCKETS / 175;
         assert!(read_delta(&histograms(most)).is_ok());
         assert_eq!(read_delta(&histograms(most + 1)), Err(CustomError::Buckets));

@@ -69,7 +69,8 @@ const EXPONENTIAL_BYTES: usize = MESSAGE + 5 * INTEGER + 2 * (2 * MESSAGE + 9 * 
 mod tests {
     use super::*;
     use crate::{
-        Delta, ExplicitBounds, Gauge, Number, Snapshot,
+        Delta, ExplicitBounds, ExponentialBuckets, ExponentialHistogram, ExponentialParts, Gauge, Number, Snapshot,
+        UpDown,
         limits::{MAX_BOUNDS, MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS},
     };
 
@@ -85,11 +86,34 @@ mod tests {
         Value::Histogram(Histogram::from_parts(bounds, counts, Number::Unsigned(u64::MAX)).unwrap())
     }
 
+    /// The widest exponential histogram: both signs full of these counts, offsets and threshold far from zero.
+    fn exponential(fill: impl Fn(usize) -> u64) -> Value {
+        let counts: Vec<u64> = (0..MAX_EXPONENTIAL_BUCKETS).map(fill).collect();
+        let buckets = ExponentialBuckets { offset: -1_073_741_000, counts };
+        let parts = ExponentialParts {
+            scale: 20,
+            zero_threshold: 5e-324,
+            zero_count: 1 << 56,
+            positive: buckets.clone(),
+            negative: buckets,
+            sum: Some(f64::MIN),
+        };
+        Value::Exponential(ExponentialHistogram::new(parts).unwrap())
+    }
+
     #[test]
     fn nothing_that_a_series_can_become_is_longer_than_what_it_takes() {
         let explicit: Vec<f64> = (0_u16..u16::try_from(MAX_BOUNDS).unwrap()).map(f64::from).collect();
         let explicit = Bounds::Explicit(ExplicitBounds::new(&explicit).unwrap());
-        let mut values = vec![Value::Counter(u64::MAX), Value::Gauge(Gauge::unsigned(u64::MAX, u64::MAX))];
+        let mut values = vec![
+            Value::Counter(u64::MAX),
+            Value::FloatCounter(f64::MAX),
+            Value::UpDown(UpDown::Integer(i64::MIN)),
+            Value::UpDown(UpDown::Float(f64::MIN)),
+            Value::Gauge(Gauge::unsigned(u64::MAX, u64::MAX)),
+            exponential(|_| 1 << 55),
+            exponential(|index| if index < 100 { 1 << 56 } else { 1 << 53 }),
+        ];
         // As wide as so many counts can be without passing 64 bits together.
         for (bounds, count) in [(explicit, 1 << 54), (Bounds::latency(), 1 << 56)] {
             values.push(histogram(bounds.clone(), |_| count));

@@ -303,7 +303,7 @@ impl Writer<'_> {
         end_bucket(self.out, count);
         // OpenMetrics has both or none, and none with observations below zero; the older format always has the count.
         let open_metrics = self.options.is_open_metrics();
-        let is_whole = histogram.sum().is_some() && !histogram.takes_negatives();
+        let is_whole = histogram.sum().is_some_and(|sum| sum >= 0.0) && !grid.has_negatives();
         if let Some(sum) = histogram.sum().filter(|_| is_whole || !open_metrics) {
             self.sample(name, "_sum", labels.clone(), Number::Float(sum));
         }

@@ -248,6 +248,49 @@ mod tests {
     }
 
     #[test]
+    fn integers_and_floats_of_a_sum_become_a_float_that_is_not_below_them() {
+        let float = Value::FloatCounter;
+        assert_eq!(Value::Counter(3).merged(&float(0.5)), Ok(float(3.5)));
+        assert_eq!(float(0.5).merged(&Value::Counter(3)), Ok(float(3.5)));
+        // The nearest float of each is below it, and a counter never falls.
+        for count in [(1 << 53) + 1, (1 << 60) + 1, u64::MAX - 2_000, u64::MAX] {
+            let float = not_below(count);
+            assert!(compare(count, float).is_lt() || u128::from(count) == format!("{float:.0}").parse().unwrap());
+            assert!(compare(count, float.next_down()).is_gt());
+        }
+        assert_eq!((not_below(0), not_below(1 << 53), not_below(7)), (0.0, 9_007_199_254_740_992.0, 7.0));
+
+        let (whole, half) = (UpDown::Integer(-3), UpDown::Float(0.5));
+        assert_eq!(whole.merged(half), Ok(UpDown::Float(-2.5)));
+        assert_eq!(half.merged(whole), Ok(UpDown::Float(-2.5)));
+        assert_eq!(whole.merged(UpDown::Integer(1)), Ok(UpDown::Integer(-2)));
+    }
+
+    #[test]
+    fn sums_that_pass_their_range_are_errors() {
+        let overflow = Err(MergeError::SumOverflow);
+        for (sum, more) in [(i64::MAX, 1), (i64::MIN, -1)] {
+            assert_eq!(UpDown::Integer(sum).merged(UpDown::Integer(more)), Err(MergeError::SumOverflow));
+        }
+        assert_eq!(UpDown::Float(f64::MIN).merged(UpDown::Float(f64::MIN)), Err(MergeError::SumOverflow));
+        assert_eq!(Value::FloatCounter(f64::MAX).merged(&Value::FloatCounter(f64::MAX)), overflow);
+        let kinds = Err(MergeError::KindDiffers);
+        assert_eq!(Value::UpDown(UpDown::Integer(1)).merged(&Value::Counter(1)), kinds);
+        assert_eq!(Value::UpDown(UpDown::Integer(1)).merged(&Value::Gauge(Gauge::unsigned(1, 1))), kinds);
+    }
+
+    #[test]
+    fn numbers_of_sums_are_finite_and_those_of_counters_not_negative() {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(Value::FloatCounter(number).check(), Err(SumError::NotFinite));
+            assert_eq!(Value::UpDown(UpDown::Float(number)).check(), Err(SumError::NotFinite));
+        }
+        assert_eq!(Value::FloatCounter(-0.5).check(), Err(SumError::Negative));
+        assert_eq!(Value::FloatCounter(0.0).check(), Ok(()));
+        assert_eq!(Value::UpDown(UpDown::Float(-0.5)).check(), Ok(()));
+    }
+
+    #[test]
     fn counter_overflow_is_an_error() {
         let most = Value::Counter(u64::MAX);
         assert_eq!(most.merged(&Value::Counter(1)), Err(MergeError::CountOverflow));

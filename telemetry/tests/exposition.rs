@@ -14,8 +14,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use proptest::prelude::*;
 use tributary_telemetry::{
-    Bounds, Delta, ExplicitBounds, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Number, Snapshot,
-    TextFormat, TextOptions, Zero,
+    Bounds, Delta, ExplicitBounds, ExponentialBuckets, ExponentialHistogram, ExponentialParts, FamilyDescriptor, Gauge,
+    Histogram, LabelSet, MetricKind, Number, Snapshot, TextFormat, TextOptions, UpDown, Value, Zero,
     arbitrary::{delta, label_name, label_value},
     confidence::{ApplyDedupCounts, EventCounts, TelemetryDelta, declare_resolver},
     write_selected_text, write_text,
@@ -165,6 +165,54 @@ fn full_state_is_written_as_recorded() {
 #[test]
 fn hostile_labels_are_written_as_recorded() {
     compare_both("hostile", &hostile());
+}
+
+fn sums_and_exponentials() -> Snapshot {
+    let mut delta = Delta::new();
+    let mut add =
+        |name: &'static str, help: &'static str, unit: &'static str, labels: &[(&str, &str)], value: Value| {
+            let family = FamilyDescriptor::new(name, help, unit, value.kind()).unwrap();
+            delta.add(&family, LabelSet::from_pairs(labels.iter().copied()).unwrap(), value).unwrap();
+        };
+    add("busy_seconds", "Time spent.", "seconds", &[("of", "floats")], Value::FloatCounter(12.25));
+    add("busy_seconds", "Time spent.", "seconds", &[("of", "integers")], Value::Counter(3));
+    add("connections", "Open connections.", "", &[("of", "a")], Value::UpDown(UpDown::Integer(-3)));
+    add("connections", "Open connections.", "", &[("of", "b")], Value::UpDown(UpDown::Float(0.5)));
+    let buckets = |offset, counts: &[u64]| ExponentialBuckets { offset, counts: counts.to_vec() };
+    let positive = ExponentialParts {
+        scale: 3,
+        zero_count: 2,
+        positive: buckets(-5, &[1, 0, 2, 0, 0, 0, 4, 0, 0, 0, 0, 8]),
+        sum: Some(12.5),
+        ..ExponentialParts::default()
+    };
+    let exponential = |parts: &ExponentialParts| Value::Exponential(ExponentialHistogram::new(parts.clone()).unwrap());
+    let help = "Waits.";
+    add("wait_seconds", help, "seconds", &[("of", "a")], exponential(&positive));
+    let coarser = ExponentialParts { scale: 1, positive: buckets(2, &[5]), ..positive.clone() };
+    add("wait_seconds", help, "seconds", &[("of", "coarser")], exponential(&coarser));
+    let without_sum = ExponentialParts { sum: None, ..positive.clone() };
+    add("wait_seconds", help, "seconds", &[("of", "no sum")], exponential(&without_sum));
+    add("wait_seconds", help, "seconds", &[("of", "nothing")], Value::Exponential(ExponentialHistogram::default()));
+    let both = ExponentialParts {
+        scale: 0,
+        zero_threshold: 0.25,
+        negative: buckets(-1, &[16, 32]),
+        positive: buckets(0, &[1, 2]),
+        sum: Some(-40.0),
+        ..positive
+    };
+    add("drift_seconds", "Drifts.", "seconds", &[("of", "both")], exponential(&both));
+    // Under bounds below 0 because of the other.
+    add("drift_seconds", "Drifts.", "seconds", &[("of", "positive")], exponential(&coarser));
+    let mut state = Snapshot::new(START_MS);
+    apply(&mut state, &delta);
+    state
+}
+
+#[test]
+fn sums_and_exponential_histograms_are_written_as_recorded() {
+    compare_both("sums", &sums_and_exponentials());
 }
 
 #[test]

@@ -9,8 +9,8 @@ use tributary_proto::{Message as _, flag_logs::TelemetryData, v1};
 use tributary_telemetry::{
     Applied, ApplyError, Bounds, DecodeError, Delta, DeltaError, ExplicitBounds, ExponentialHistogram,
     FamilyDescriptor, Gauge, Histogram, HistogramError, LabelSet, MergeError, MetricKind, Number, SNAPSHOT_SCHEMA,
-    Snapshot, UpDown, Value, Zero,
-    arbitrary::{COUNTER, DECIMAL, GAUGE, bounds, delta, gauge, histogram, telemetry_delta},
+    Snapshot, SumError, UpDown, Value, Zero,
+    arbitrary::{COUNTER, DECIMAL, GAUGE, UP_DOWN, bounds, delta, gauge, histogram, telemetry_delta},
     confidence::{TelemetryDelta, declare_resolver},
     custom,
     limits::{
@@ -547,6 +547,77 @@ fn of_two_families_that_print_one_name_the_later_is_refused_and_counted_and_none
         let clash = DecodeError::NameClash { family: one.name().max(other.name()).to_owned() };
         assert_eq!(Snapshot::from_wire(stored), Err(clash));
     }
+}
+
+#[test]
+fn a_state_says_a_higher_schema_only_where_it_has_what_that_brought() {
+    let state_of = |value: Value| {
+        let family = FamilyDescriptor::new("a", "", "", value.kind()).unwrap();
+        let mut delta = Delta::new();
+        delta.add(&family, no_labels(), value).unwrap();
+        let mut state = Snapshot::new(0);
+        apply(&mut state, &delta, 2);
+        state
+    };
+    let first = [MetricKind::Counter, MetricKind::Gauge, MetricKind::Histogram].map(value_of);
+    let second = [Value::FloatCounter(0.0), value_of(MetricKind::UpDown), value_of(MetricKind::Exponential)];
+    for (schema, value) in first.into_iter().map(|value| (1, value)).chain(second.map(|value| (2, value))) {
+        let state = state_of(value);
+        let mut wire = state.to_wire();
+        assert_eq!(wire.schema, schema, "{state:?}");
+        for said in 0..4 {
+            wire.schema = said;
+            let read = Snapshot::from_wire(wire.clone());
+            // An older version stops: what it would not know is in no state of its schema.
+            let expected = if (schema..=2).contains(&said) {
+                Ok(state.clone())
+            } else {
+                Err(DecodeError::Schema { schema: said })
+            };
+            assert_eq!(read, expected);
+        }
+    }
+    assert_eq!(Snapshot::new(0).to_wire().schema, 1);
+}
+
+#[test]
+fn numbers_that_no_sum_has_are_refused_wherever_they_come_from() {
+    let family = FamilyDescriptor::new("a", "", "", MetricKind::Counter).unwrap();
+    let mut delta = Delta::new();
+    let negative = DeltaError::Sum { family: "a".into(), source: SumError::Negative };
+    assert_eq!(delta.add(&family, no_labels(), Value::FloatCounter(-1.0)), Err(negative));
+    assert!(delta.is_empty());
+    delta.add(&family, no_labels(), Value::FloatCounter(1.0)).unwrap();
+    let mut wire = delta.to_wire();
+    wire.families[0].series[0].value = Some(v1::series::Value::FloatCounter(f64::NAN));
+    assert_eq!(Delta::from_wire(wire.clone()), Err(DecodeError::Sum(SumError::NotFinite)));
+    wire.families[0].series[0].value = Some(v1::series::Value::FloatCounter(-0.0));
+    let Ok(read) = Delta::from_wire(wire.clone()) else { panic!("zero has one sign") };
+    assert_eq!(format!("{:?}", read.get("a", &no_labels())), "Some(FloatCounter(0.0))");
+    wire.families[0].kind = v1::MetricKind::UpDown.into();
+    assert_eq!(Delta::from_wire(wire.clone()), Err(DecodeError::ValueKind));
+    wire.families[0].series[0].value = Some(v1::series::Value::UpDown(v1::UpDown { value: None }));
+    assert_eq!(Delta::from_wire(wire), Err(DecodeError::Missing { part: "up-down value" }));
+}
+
+#[test]
+fn a_sum_that_falls_goes_below_zero_and_its_overflow_changes_nothing() {
+    let up_down = |sum| {
+        let mut delta = Delta::new();
+        delta.add(&UP_DOWN, no_labels(), Value::UpDown(UpDown::Integer(sum))).unwrap();
+        delta
+    };
+    let mut state = Snapshot::new(1);
+    apply(&mut state, &up_down(5), 2);
+    apply(&mut state, &up_down(-7), 3);
+    let total = |state: &Snapshot| state.get(UP_DOWN.name(), &no_labels()).unwrap().value().clone();
+    assert_eq!(total(&state), Value::UpDown(UpDown::Integer(-2)));
+    let before = state.clone();
+    let overflow = ApplyError::Overflow { family: "connections".into(), source: MergeError::SumOverflow };
+    assert_eq!(state.apply(&up_down(i64::MIN), 4), Err(overflow));
+    assert_eq!(state, before);
+    assert_eq!(state.apply_custom(&up_down(i64::MIN), 4).series_overflowing, 1);
+    assert_eq!(total(&state), Value::UpDown(UpDown::Integer(-2)));
 }
 
 #[test]

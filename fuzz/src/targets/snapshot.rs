@@ -71,6 +71,12 @@ fn check_apply(state: &Snapshot) {
                         (Value::Histogram(one), Value::Histogram(two)) => {
                             assert_eq!(one.count().checked_mul(2), Some(two.count()));
                         }
+                        (Value::Exponential(one), Value::Exponential(two)) => {
+                            assert_eq!(one.count().checked_mul(2), Some(two.count()));
+                            assert_eq!((one.scale(), one.zero_threshold()), (two.scale(), two.zero_threshold()));
+                        }
+                        (Value::FloatCounter(one), Value::FloatCounter(two)) => assert_eq!(one * 2.0, *two),
+                        (Value::UpDown(one), Value::UpDown(two)) => assert_eq!(one.to_f64() * 2.0, two.to_f64()),
                         (before, after) => assert_eq!(before, after),
                     }
                 }
@@ -92,6 +98,12 @@ fn check_kept(before: &Snapshot, after: &Snapshot) {
                     assert_eq!(one.bounds(), two.bounds());
                     assert!(one.bucket_counts().iter().zip(two.bucket_counts()).all(|(one, two)| one <= two));
                 }
+                (Value::Exponential(one), Value::Exponential(two)) => {
+                    assert!(one.count() <= two.count() && one.scale() >= two.scale());
+                    assert!(one.zero_threshold() <= two.zero_threshold());
+                }
+                (Value::FloatCounter(one), Value::FloatCounter(two)) => assert!(one <= two),
+                (Value::UpDown(_), Value::UpDown(_)) => {}
                 (Value::Gauge(one), Value::Gauge(two)) => assert!(one.time_ms() <= two.time_ms()),
                 (one, two) => panic!("{one:?} became {two:?}"),
             }

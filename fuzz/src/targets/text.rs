@@ -3,7 +3,9 @@
 //! Input, by its first byte: even, an encoded snapshot; odd, deltas in the sense of `model`, which are applied.
 
 use arbitrary::Unstructured;
-use tributary_telemetry::{Bounds, Histogram, LabelSet, Number, Snapshot, TextFormat, TextOptions, Value, write_text};
+use tributary_telemetry::{
+    Bounds, Histogram, LabelSet, Number, Snapshot, TextFormat, TextOptions, UpDown, Value, write_text,
+};
 
 use super::NOW_MS;
 use crate::{
@@ -81,7 +83,28 @@ fn compare(state: &Snapshot, options: &TextOptions, families: &[Family]) {
         for (labels, series) in family.series() {
             match series.value() {
                 Value::Counter(count) => assert_eq!(next("_total", labels, None), count.to_string()),
+                Value::FloatCounter(sum) => assert_number(&next("_total", labels, None), Number::Float(*sum)),
+                Value::UpDown(UpDown::Integer(sum)) => assert_eq!(next("", labels, None), sum.to_string()),
+                Value::UpDown(UpDown::Float(sum)) => assert_number(&next("", labels, None), Number::Float(*sum)),
                 Value::Gauge(gauge) => assert_number(&next("", labels, None), gauge.value()),
+                Value::Exponential(histogram) => {
+                    let mut last = 0;
+                    let bounds = bounds_of(read);
+                    let may_fall = bounds.first().is_some_and(|bound| bound.starts_with('-'));
+                    for bound in bounds {
+                        let count = next("_bucket", labels, Some(&bound)).parse::<u64>().expect("a count");
+                        assert!(last <= count, "le={bound}");
+                        last = count;
+                    }
+                    assert_eq!(last, histogram.count());
+                    let is_whole = histogram.sum().is_some_and(|sum| sum >= 0.0) && !may_fall;
+                    if let Some(sum) = histogram.sum().filter(|_| is_whole || !open_metrics) {
+                        assert_number(&next("_sum", labels, None), Number::Float(sum));
+                    }
+                    if is_whole || !open_metrics {
+                        assert_eq!(next("_count", labels, None), histogram.count().to_string());
+                    }
+                }
                 Value::Histogram(histogram) => {
                     for (bound, count) in expected_buckets(histogram, options) {
                         assert_eq!(next("_bucket", labels, Some(&bound)), count.to_string(), "le={bound}");
@@ -93,7 +116,7 @@ fn compare(state: &Snapshot, options: &TextOptions, families: &[Family]) {
                     }
                 }
             }
-            let has_created = open_metrics && options.created && !matches!(series.value(), Value::Gauge(_));
+            let has_created = open_metrics && options.created && descriptor.kind().suffixes().contains(&"_created");
             if has_created {
                 let (seconds, millis) = (series.start_time_ms() / 1_000, series.start_time_ms() % 1_000);
                 assert_eq!(next("_created", labels, None), format!("{seconds}.{millis:03}"));
@@ -101,6 +124,14 @@ fn compare(state: &Snapshot, options: &TextOptions, families: &[Family]) {
         }
         assert_eq!(samples.len(), 0, "a sample that nothing stands for");
     }
+}
+
+/// The bounds of a family are those of its first series; telemetry/tests/exponential_text.rs says what they are.
+fn bounds_of(family: &Family) -> Vec<String> {
+    let bound = |sample: &Sample| sample.labels.iter().find(|(name, _)| name == "le").map(|(_, bound)| bound.clone());
+    let mut bounds: Vec<String> = family.samples.iter().map_while(bound).collect();
+    bounds.truncate(bounds.iter().position(|bound| bound == "+Inf").map_or(0, |last| last + 1));
+    bounds
 }
 
 /// The `le` values that must be there and their cumulative counts.

@@ -156,6 +156,12 @@ fn boundary_down(boundary: i64, steps: u32) -> i64 {
     -((-boundary) >> steps.min(63))
 }
 
+/// The same at any scale. At one that is finer it is the same bound, but for the one that is beyond all floats.
+fn boundary_at_scale(boundary: i64, from: i32, to: i32) -> i64 {
+    let (_, highest) = index_range(to);
+    boundary_down(boundary << steps(to, from).min(32), steps(from, to)).min(highest.saturating_add(1))
+}
+
 /// The finest scale from `scale` down at which both ranges have few enough buckets.
 fn fitting_scale(scale: i32, ranges: [Option<Range>; 2]) -> i32 {
     let fits = |scale_now: i32| {
@@ -242,13 +248,16 @@ impl ExponentialHistogram {
         let has_threshold = zero_count > 0 && zero_threshold > 0.0;
         let boundary_at = |scale| has_threshold.then(|| index(scale, zero_threshold).saturating_add(1));
         let boundary = boundary_at(finest);
+        let mut covers_some = false;
         // What its own zero bucket covers is not of its range.
-        let range_of = |buckets: &ExponentialBuckets| {
+        let mut range_of = |buckets: &ExponentialBuckets| {
             let mut range: Option<Range> = None;
             for (index, _) in buckets.indexed().filter(|(_, count)| *count > 0) {
                 let index = index >> steps(scale, finest).min(63);
                 check_index(finest, index)?;
-                if boundary.is_none_or(|boundary| index >= boundary) {
+                if boundary.is_some_and(|boundary| index < boundary) {
+                    covers_some = true;
+                } else {
                     range = Range::union(range, Some(Range { low: index, high: index }));
                 }
             }
@@ -269,7 +278,11 @@ impl ExponentialHistogram {
             negative: folded(of_negative, &negative),
             sum: sum.map(|sum| sum + 0.0),
         };
-        built.widen(boundary_at(scale_now));
+        built.widen(match boundary {
+            // Of a bucket that it covered nothing finer is known.
+            Some(boundary) if covers_some => Some(boundary_at_scale(boundary, finest, scale_now)),
+            _ => boundary_at(scale_now),
+        });
         // Everything else: whether a bucket that is covered was in the range or not.
         built.zero_count = 0;
         built.zero_count = count.saturating_sub(built.count());

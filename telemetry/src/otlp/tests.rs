@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     metrics::v1::{
         AggregationTemporality, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint,
-        metric::Data, number_data_point,
+        exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
     },
 };
 use proptest::prelude::*;
@@ -14,7 +14,8 @@ use tributary_proto::Message as _;
 
 use super::{window::Window, *};
 use crate::{
-    Bounds, Delta, FamilyDescriptor, Gauge, Histogram, LabelSet, Number,
+    Bounds, Delta, ExponentialBuckets, ExponentialHistogram, ExponentialParts, FamilyDescriptor, Gauge, Histogram,
+    LabelSet, Number, Value,
     arbitrary::{self, COUNTER},
     confidence::TelemetryDelta,
 };
@@ -197,6 +198,99 @@ fn a_window_without_change_is_empty_and_time_that_stands_still_makes_no_empty_in
     assert!(window.is_empty() && window.end_ms() > window.start_ms());
     let first = Window::between(&Snapshot::new(1_000), 1_000, &state, 9_000);
     assert!(!first.is_empty());
+}
+
+fn exponential(scale: i32, offset: i32, counts: &[u64], zero: (f64, u64)) -> ExponentialHistogram {
+    let (zero_threshold, zero_count) = zero;
+    let positive = ExponentialBuckets { offset, counts: counts.to_vec() };
+    let negative = ExponentialBuckets::default();
+    let count = counts.iter().sum::<u64>() + zero_count;
+    let sum = Some(f64::from(u32::try_from(count).unwrap()));
+    ExponentialHistogram::new(ExponentialParts { scale, zero_threshold, zero_count, positive, negative, sum }).unwrap()
+}
+
+fn state_with(value: &Value) -> Snapshot {
+    let mut delta = Delta::new();
+    let family = FamilyDescriptor::new("x_seconds", "", "seconds", value.kind()).unwrap();
+    delta.add(&family, LabelSet::empty(), value.clone()).unwrap();
+    state_of(&[delta])
+}
+
+/// What a window has of a series that went from one value to another.
+fn added(old: &Value, new: &Value) -> Option<Value> {
+    let window = Window::between(&state_with(old), 1_000, &state_with(new), 2_000);
+    window.added().get("x_seconds", &LabelSet::empty()).map(|series| series.value().clone())
+}
+
+#[test]
+fn exponential_histograms_go_out_as_they_are() {
+    let parts = ExponentialParts {
+        negative: ExponentialBuckets { offset: 3, counts: vec![5] },
+        sum: None,
+        ..ExponentialParts {
+            scale: 7,
+            zero_threshold: 0.5,
+            zero_count: 2,
+            positive: ExponentialBuckets { offset: -9, counts: vec![1, 0, 3] },
+            ..ExponentialParts::default()
+        }
+    };
+    let state = state_with(&Value::Exponential(ExponentialHistogram::new(parts).unwrap()));
+    for histograms in [HistogramEncoding::Explicit, HistogramEncoding::Exponential] {
+        let options = OtlpOptions { histograms, ..options() };
+        let found = metrics(&resource_metrics(Export::Cumulative { state: &state, time_ms: 9_000 }, &options));
+        assert_eq!(found[0].1.unit, "s");
+        let [point] = exponentials(&found[0].1) else { panic!("{found:?}") };
+        assert_eq!((point.scale, point.count, point.sum, point.zero_count), (7, 11, None, 2));
+        assert_eq!((point.zero_threshold, point.min, point.max), (0.5, None, None));
+        let buckets = |offset, counts: &[u64]| Some(Buckets { offset, bucket_counts: counts.to_vec() });
+        assert_eq!((point.positive.clone(), point.negative.clone()), (buckets(-9, &[1, 0, 3]), buckets(3, &[5])));
+    }
+}
+
+#[test]
+fn a_window_of_an_exponential_histogram_is_at_the_scale_of_its_end() {
+    let value = Value::Exponential;
+    // (1, 1.41], …, (2.8, 4] became (1, 2] and (2, 4] and a zero bucket that holds the first.
+    let old = exponential(1, 0, &[1, 2, 3, 4], (0.0, 1));
+    let since = exponential(0, 1, &[10], (2.0, 5));
+    let new = old.merged(&since).unwrap();
+    assert_eq!((new.scale(), new.zero_count(), new.zero_threshold()), (0, 1 + 3 + 5, 2.0));
+    assert_eq!(added(&value(old.clone()), &value(new.clone())), Some(value(since)));
+    assert_eq!(added(&value(new.clone()), &value(new.clone())), None);
+    // What did not become it was reset, and is added whole.
+    assert_eq!(added(&value(new.clone()), &value(old.clone())), Some(value(old)));
+    // An own range that is wider than what was added stays out of the window.
+    let far = exponential(0, 9, &[1], (0.0, 0));
+    let with_far = new.merged(&far).unwrap();
+    assert_eq!(added(&value(new), &value(with_far)), Some(value(far)));
+}
+
+#[test]
+fn up_down_sums_and_float_counters_go_out_as_they_are_and_their_windows_add_up() {
+    use crate::UpDown::{Float, Integer};
+    let (whole, real) = (|sum| Value::UpDown(Integer(sum)), |sum| Value::UpDown(Float(sum)));
+    let exported = |value: &Value| {
+        let state = state_with(value);
+        let found = metrics(&resource_metrics(Export::Cumulative { state: &state, time_ms: 9_000 }, &options()));
+        let Some(Data::Sum(sum)) = found[0].1.data.clone() else { panic!("{found:?}") };
+        assert_eq!(sum.aggregation_temporality, i32::from(AggregationTemporality::Cumulative));
+        (sum.is_monotonic, sum.data_points[0].value.unwrap())
+    };
+    assert_eq!(exported(&whole(i64::MIN)), (false, number_data_point::Value::AsInt(i64::MIN)));
+    assert_eq!(exported(&real(-0.5)), (false, number_data_point::Value::AsDouble(-0.5)));
+    assert_eq!(exported(&Value::FloatCounter(0.5)), (true, number_data_point::Value::AsDouble(0.5)));
+
+    assert_eq!(added(&whole(5), &whole(3)), Some(whole(-2)));
+    assert_eq!(added(&whole(5), &whole(5)), None);
+    assert_eq!(added(&whole(5), &real(4.5)), Some(real(-0.5)));
+    // Past 63 bits a float says it best.
+    assert_eq!(added(&whole(i64::MIN), &whole(i64::MAX)), Some(real(18_446_744_073_709_551_616.0)));
+    assert_eq!(added(&Value::FloatCounter(0.5), &Value::FloatCounter(2.0)), Some(Value::FloatCounter(1.5)));
+    assert_eq!(added(&Value::Counter(3), &Value::FloatCounter(3.5)), Some(Value::FloatCounter(0.5)));
+    assert_eq!(added(&Value::FloatCounter(2.0), &Value::FloatCounter(2.0)), None);
+    // Put back from a copy.
+    assert_eq!(added(&Value::FloatCounter(2.0), &Value::FloatCounter(0.5)), Some(Value::FloatCounter(0.5)));
 }
 
 #[test]

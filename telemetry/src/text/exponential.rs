@@ -16,7 +16,7 @@
 
 use super::{TextOptions, number::push_float};
 use crate::{
-    ExponentialBuckets, ExponentialHistogram, MetricFamily, Value,
+    ExponentialBuckets, ExponentialHistogram, MetricFamily, MetricKind, Value,
     exponential::{Range, index_range, steps},
 };
 
@@ -39,16 +39,15 @@ pub(super) struct Grid {
 impl Grid {
     /// The grid of a family, of no bounds where it has no exponential histograms.
     pub(super) fn new(family: &MetricFamily, options: TextOptions) -> Self {
-        let histograms = || {
+        if family.descriptor().kind() != MetricKind::Exponential {
+            return Self::default();
+        }
+        let with_buckets = || {
             family.series().filter_map(|(_, series)| match series.value() {
-                Value::Exponential(histogram) => Some(histogram),
+                Value::Exponential(histogram) if histogram.ranges() != [None, None] => Some(histogram),
                 _ => None,
             })
         };
-        let with_buckets = || histograms().filter(|histogram| histogram.ranges() != [None, None]);
-        if histograms().next().is_none() {
-            return Self::default();
-        }
         let finest = finest(options.buckets_per_decade);
         let mut scale = with_buckets().map(ExponentialHistogram::scale).fold(finest, i32::min);
         loop {
@@ -63,6 +62,12 @@ impl Grid {
             }
             scale -= 1;
         }
+    }
+
+    /// Says whether there are bounds below 0. OpenMetrics takes no sum and count beside them, whatever the series observed.
+    pub(super) const fn has_negatives(&self) -> bool {
+        let [negative, _] = self.bounds;
+        negative.is_some()
     }
 
     /// The bounds as they are printed, each with how many observations are at most that.

@@ -68,7 +68,7 @@ fn reference_parsers_accept_what_a_running_endpoint_serves() {
 #[test]
 fn reference_parsers_accept_the_golden_files() {
     let folder = repository().join("telemetry/tests/golden");
-    for state in ["declared", "one_sample", "full", "hostile"] {
+    for state in ["declared", "one_sample", "full", "hostile", "sums"] {
         let read = |format: &str| std::fs::read_to_string(folder.join(format!("{state}.{format}.txt"))).unwrap();
         check_text(&read("prom"), 10);
         check_openmetrics(&read("om"), 10);
