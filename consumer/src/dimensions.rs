@@ -134,6 +134,7 @@ mod tests {
             dimensions: dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             flag_logs: logs.encode_to_vec(),
             metrics: Vec::new(),
+            resource_metrics: Vec::new(),
             dropped: Vec::new(),
         };
         let body = MessageBody::Bytes(envelope.encode().unwrap());

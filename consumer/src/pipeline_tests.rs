@@ -20,6 +20,8 @@ use crate::{
 
 #[path = "pipeline/custom_tests.rs"]
 mod custom_metrics;
+#[path = "pipeline/otlp_tests.rs"]
+mod otlp;
 #[path = "pipeline/outcome_tests.rs"]
 mod outcomes;
 
@@ -209,6 +211,7 @@ fn message(sequence: u64) -> QueueMessage {
         dimensions: [("colo", "AMS"), ("environment", "test")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         flag_logs: logs.encode_to_vec(),
         metrics: Vec::new(),
+        resource_metrics: Vec::new(),
         dropped: vec![],
     };
     QueueMessage {

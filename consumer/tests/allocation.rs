@@ -72,6 +72,9 @@ const PER_MESSAGE_BYTE: usize = 256;
 /// The multiple for a commit. The worst is a histogram: a few bytes name a layout of 361 buckets of 8 bytes each.
 const PER_COMMIT_BYTE: usize = 512;
 
+/// Reading the worst of these takes some hundred milliseconds in a debug build on two busy cores.
+const MOST_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// What small inputs cost whatever their size.
 const BASE: usize = 64 << 10;
 
@@ -118,6 +121,24 @@ fn with_metrics(metrics: &[u8]) -> Vec<u8> {
     let mut message = v1::Envelope::decode(envelope(Vec::new()).as_slice()).unwrap();
     (message.format, message.metrics) = (2, metrics.to_vec());
     message.encode_to_vec()
+}
+
+fn with_otlp(resource_metrics: &[u8]) -> Vec<u8> {
+    let mut message = v1::Envelope::decode(envelope(Vec::new()).as_slice()).unwrap();
+    (message.format, message.resource_metrics) = (4, resource_metrics.to_vec());
+    message.encode_to_vec()
+}
+
+/// One metric of a scope, with this data: a sum is field 7, a histogram 9, an exponential histogram 10.
+fn with_metric(kind: usize, data: &[u8]) -> Vec<u8> {
+    let metric = [field(1, b"m"), field(kind, &[data, &[0x10, 1, 0x18, 1]].concat())].concat();
+    with_otlp(&field(2, &field(2, &metric)))
+}
+
+/// A point of a sum, labelled with a number.
+fn point(k: usize) -> Vec<u8> {
+    let attribute = [field(1, b"k"), field(2, &field(1, format!("{k:05}").as_bytes()))].concat();
+    [field(7, &attribute), vec![0x31, 1, 0, 0, 0, 0, 0, 0, 0]].concat()
 }
 
 #[test]
@@ -169,6 +190,50 @@ fn a_hostile_message_allocates_at_most_a_fixed_multiple_of_its_size() {
             let histogram = field(5, &[layout, vec![0x20, 0]].concat());
             MessageBody::Bytes(with_metrics(&metric_set(&vec![histogram; room / 16], 3)))
         }),
+        ("scopes without anything", MessageBody::Bytes(with_otlp(&filled(&field(2, b""), room)))),
+        ("metrics without anything", MessageBody::Bytes(with_otlp(&field(2, &filled(&field(2, b""), room - 10))))),
+        ("points without anything", MessageBody::Bytes(with_metric(7, &filled(&field(1, b""), room - 50)))),
+        ("attributes without anything", {
+            MessageBody::Bytes(with_metric(7, &field(1, &filled(&field(7, b""), room - 50))))
+        }),
+        ("points of many series", {
+            let points: Vec<u8> = (0..room / 30).flat_map(|k| field(1, &point(k))).collect();
+            MessageBody::Bytes(with_metric(7, &points))
+        }),
+        ("points of many series under long labels of their scope", {
+            let attribute = |k: u8| [field(1, &[b'a' + k]), field(2, &field(1, &[b'v'; 1_000]))].concat();
+            let scope: Vec<u8> = (0..25).flat_map(|k| field(3, &attribute(k))).collect();
+            let points: Vec<u8> = (0..(room - 30_000) / 30).flat_map(|k| field(1, &point(k))).collect();
+            let metric = [field(1, b"m"), field(7, &[&points[..], &[0x10, 1, 0x18, 1]].concat())].concat();
+            MessageBody::Bytes(with_otlp(&field(2, &[field(1, &scope), field(2, &metric)].concat())))
+        }),
+        ("metrics of many names", {
+            let sum = [field(1, &[0x31, 1, 0, 0, 0, 0, 0, 0, 0]), vec![0x10, 1, 0x18, 1]].concat();
+            let metric = |k: usize| field(2, &[field(1, format!("m{k}").as_bytes()), field(7, &sum)].concat());
+            MessageBody::Bytes(with_otlp(&field(2, &(0..room / 30).flat_map(metric).collect::<Vec<u8>>())))
+        }),
+        ("a histogram of too many buckets", {
+            MessageBody::Bytes(with_metric(9, &field(1, &field(6, &filled(&[0; 8], room - 50)))))
+        }),
+        ("an exponential histogram of too many buckets", {
+            let buckets = field(8, &field(2, &filled(&[1], room - 60)));
+            let count = [vec![0x21], u64::try_from(room - 60).unwrap().to_le_bytes().to_vec()].concat();
+            MessageBody::Bytes(with_metric(10, &field(1, &[count, buckets].concat())))
+        }),
+        ("exponential histograms of a few bytes", {
+            let buckets = field(8, &[0x08, 2, 0x12, 1, 1]);
+            let histogram =
+                |scale: u8| field(1, &[&[0x21, 1, 0, 0, 0, 0, 0, 0, 0, 0x30, scale][..], &buckets].concat());
+            MessageBody::Bytes(with_metric(
+                10,
+                &(0..room / 24).flat_map(|k| histogram(u8::try_from(k % 40).unwrap())).collect::<Vec<u8>>(),
+            ))
+        }),
+        ("deep attributes", {
+            let deep = (0..20).fold(field(1, b"x"), |inner, _| field(5, &field(1, &inner)));
+            let attribute = field(7, &[field(1, b"k"), field(2, &deep)].concat());
+            MessageBody::Bytes(with_metric(7, &filled(&field(1, &attribute), room - 50)))
+        }),
         ("garbage", MessageBody::Bytes(vec![0x0a; room])),
         ("a length that lies", MessageBody::Bytes([vec![0x3a, 0xff, 0xff, 0xff, 0xff, 0x07], vec![0; 50]].concat())),
         ("text of empty assignments", MessageBody::Text(text("{},", "{\"flagAssigned\":[@]}"))),
@@ -189,7 +254,9 @@ fn a_hostile_message_allocates_at_most_a_fixed_multiple_of_its_size() {
         };
         assert!(size <= MAX_MESSAGE_BYTES, "{name}: {size} bytes would not get as far");
         let message = message(body);
+        let started = std::time::Instant::now();
         let peak = peak(|| decode(&message, "r"));
+        assert!(started.elapsed() < MOST_TIME, "{name}: {:?}", started.elapsed());
         let multiple = f64::from(u32::try_from(peak).unwrap()) / f64::from(u32::try_from(size).unwrap());
         println!("{name}: {size} bytes, peak {peak}, {multiple:.0} times");
         if size > 1_000 {

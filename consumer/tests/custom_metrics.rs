@@ -119,3 +119,66 @@ fn a_batch_of_the_greatest_messages_makes_a_commit_that_is_taken_and_a_state_tha
     assert!(matches!(decision, Decision::Apply { series_refused: 0, .. }), "{decision:?}");
     assert!(book.state.series_count() < MAX_CUSTOM_SERIES + 200 && state < MAX_SNAPSHOT_BYTES);
 }
+
+/// As many points of OpenTelemetry as a message holds, each a series that no other message has, under labels of their scope
+/// that stand once in the message and in every series.
+fn greatest_of_otlp(stream: usize, scope_bytes: usize) -> Decoded {
+    use opentelemetry_proto::tonic::{
+        common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
+        metrics::v1::{Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data, number_data_point},
+    };
+    let points = |count: usize| {
+        let point = |index: usize| {
+            let value = AnyValue { value: Some(any_value::Value::StringValue(format!("{stream:03}{index:05}"))) };
+            NumberDataPoint {
+                attributes: vec![KeyValue { key: "n".into(), value: Some(value), ..KeyValue::default() }],
+                value: Some(number_data_point::Value::AsDouble(0.1)),
+                ..NumberDataPoint::default()
+            }
+        };
+        let data_points = (0..count).map(point).collect();
+        let sum = Sum { data_points, aggregation_temporality: 1, is_monotonic: true };
+        let metric = Metric { name: "points".into(), data: Some(Data::Sum(sum)), ..Metric::default() };
+        let scope = InstrumentationScope { name: "s".repeat(scope_bytes), ..InstrumentationScope::default() };
+        let scope_metrics = vec![ScopeMetrics { scope: Some(scope), metrics: vec![metric], schema_url: String::new() }];
+        ResourceMetrics { resource: None, scope_metrics, schema_url: String::new() }.encode_to_vec()
+    };
+    let per_point = (points(1_000).len() - points(0).len()) / 1_000 + 1;
+    let bytes = v1::Envelope {
+        format: 4,
+        stream_id: u128::try_from(stream).unwrap().to_be_bytes().to_vec(),
+        sequence: 1,
+        window_start_ms: NOW - 1_000,
+        window_end_ms: NOW,
+        producer: Some(v1::Producer { resolver_id: "hostile".into(), ..v1::Producer::default() }),
+        resource_metrics: points((MAX_MESSAGE_BYTES - scope_bytes - 200) / per_point),
+        ..v1::Envelope::default()
+    }
+    .encode_to_vec();
+    assert!((MAX_MESSAGE_BYTES - 8_000..=MAX_MESSAGE_BYTES).contains(&bytes.len()), "{} bytes", bytes.len());
+    let message = QueueMessage { id: "id".into(), sent_ms: NOW, attempts: 1, body: MessageBody::Bytes(bytes) };
+    decode(&message, "r").unwrap()
+}
+
+#[test]
+fn a_batch_of_the_greatest_messages_of_opentelemetry_makes_a_commit_that_is_taken() {
+    for scope_bytes in [100, 1_000] {
+        let messages: Vec<Decoded> = (0..BATCH).map(|stream| greatest_of_otlp(stream, scope_bytes)).collect();
+        let fresh: Vec<&Decoded> = messages.iter().collect();
+        let mut delta = self_metrics::delta_of(&fresh, Dimensions::default(), NOW).unwrap();
+        for custom in gather(&fresh) {
+            delta.merge(&custom).unwrap();
+        }
+        let records = messages.iter().map(|decoded| decoded.record.to_wire()).collect();
+        let bytes = CommitRequest { records, delta: Some(delta.to_wire()), contradicting: Vec::new() }.encode_to_vec();
+        assert!(bytes.len() > 1_000_000 && bytes.len() <= MAX_COMMIT_BYTES, "{} bytes", bytes.len());
+        let mut book = Book::new("eu", NOW).unwrap();
+        let commit = Commit::decode(&bytes).unwrap();
+        let decision = decide(&commit, &BTreeMap::new(), &mut book, NOW).unwrap();
+        assert!(matches!(decision, Decision::Apply { .. }), "{decision:?}");
+        assert!(StoredState::seal(&book).bytes.len() < MAX_SNAPSHOT_BYTES);
+        // Every point is counted, in a series of its own or in that of the rest.
+        let points = messages.iter().map(|decoded| (decoded.otlp.refused.len(), decoded.otlp.overflowed));
+        assert!(points.clone().all(|(refused, overflowed)| refused == 0 && overflowed > 1_000), "{points:?}");
+    }
+}

@@ -219,6 +219,7 @@ fn envelope() -> Envelope {
             .unwrap()
             .encode_to_vec(),
         metrics: Vec::new(),
+        resource_metrics: Vec::new(),
         dropped: vec![v1::Dropped { reason: v1::dropped::Reason::BufferFull.into(), assignments: 4, recordings: 0 }],
     }
 }
@@ -270,8 +271,8 @@ fn envelopes_of_older_and_newer_producers_are_counted() {
     let decoded = read(older.encode_to_vec());
     assert_eq!((decoded.record.sequence, decoded.dropped.len()), (3, 0));
     // A format that must not be read as an older one is refused, and the message is kept as a dead letter.
-    let format_4 = OldEnvelope { format: 4, ..older }.encode_to_vec();
-    assert_eq!(decode(&message(format_4), "default").map(drop).unwrap_err().reason(), "format");
+    let format_99 = OldEnvelope { format: 99, ..older }.encode_to_vec();
+    assert_eq!(decode(&message(format_99), "default").map(drop).unwrap_err().reason(), "format");
 }
 
 /// What the first version of a consumer did with an envelope: the formats above its own were dead letters, which come
@@ -322,6 +323,21 @@ fn an_older_consumer_passes_over_no_packed_assignments_and_that_of_today_reads_w
     assert!(!is_taken_by_the_first_version(&bytes));
     assert!(OldEnvelope::decode(bytes.as_slice()).unwrap().format > 2, "nor by the second");
     assert_eq!(decode(&message(bytes), "default").unwrap().logs.to_request().unwrap(), logs);
+}
+
+#[test]
+fn an_older_consumer_passes_over_no_metrics_of_opentelemetry() {
+    // A scope with one counter `adds`, delta, of 7.
+    let point = [0x31, 7, 0, 0, 0, 0, 0, 0, 0];
+    let sum = [&[0x0a, 9][..], &point, &[0x10, 1, 0x18, 1]].concat();
+    let metric = [&[0x0a, 4][..], b"adds", &[0x3a, 15], &sum].concat();
+    let resource_metrics = [&[0x12, 25, 0x12, 23][..], &metric].concat();
+    let bytes = today("envelope.4.hex", &Envelope { resource_metrics, ..envelope() }.encode().unwrap());
+    assert!(!is_taken_by_the_first_version(&bytes));
+    assert!(OldEnvelope::decode(bytes.as_slice()).unwrap().format > 3, "nor by those after it");
+    let decoded = decode(&message(bytes), "default").unwrap();
+    assert_eq!(decoded.otlp.delta.get("adds", &LabelSet::empty()), Some(&Value::Counter(7)));
+    assert_eq!(decoded.dropped.len(), 1);
 }
 
 /// An older Ledger applies the merged delta with the custom metrics in it; what contradicts it is left out.

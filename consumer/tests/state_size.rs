@@ -183,6 +183,7 @@ fn message(stream: u64, resolver_id: &str, telemetry: TelemetryData) -> Decoded 
         dimensions: BTreeMap::new(),
         flag_logs: logs.encode_to_vec(),
         metrics: Vec::new(),
+        resource_metrics: Vec::new(),
         dropped: Vec::new(),
     };
     let body = MessageBody::Bytes(envelope.encode().expect("the queue takes it"));

@@ -291,6 +291,7 @@ impl Flusher {
             dimensions: self.identity.dimensions.clone(),
             flag_logs,
             metrics,
+            resource_metrics: Vec::new(),
             dropped: std::mem::take(&mut self.dropped),
         };
         let tombstone = (fragments > 0).then(|| Envelope { flag_logs: report, ..envelope.clone() });

@@ -11,6 +11,7 @@ pub mod exposition;
 mod fixture;
 mod memory;
 mod model;
+mod otlp_seed;
 pub mod seeds;
 pub mod targets;
 
@@ -29,10 +30,11 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "envelope", run: targets::envelope::run },
     Target { name: "legacy_json", run: targets::legacy_json::run },
     Target { name: "telemetry", run: targets::telemetry::run },
+    Target { name: "otlp", run: targets::otlp::run },
     Target { name: "ledger", run: targets::ledger::run },
     Target { name: "import", run: targets::import::run },
     Target { name: "snapshot", run: targets::snapshot::run },

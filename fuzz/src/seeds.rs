@@ -40,6 +40,9 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("envelope", "metrics", envelope_of_metrics()),
         ("envelope", "packed", envelope(4, &assigned_thrice())),
         ("envelope", "empty", envelope(2, &WriteFlagLogsRequest::default())),
+        ("envelope", "otlp", envelope_of_otlp()),
+        ("otlp", "points", crate::otlp_seed::points()),
+        ("otlp", "careless", crate::otlp_seed::careless()),
         ("legacy_json", "full.json", json(&flag_logs())),
         ("legacy_json", "snake.json", b"{\"telemetry_data\":{\"resolve_rate\":[{\"count\":1,\"reason\":2}]}}".to_vec()),
         ("telemetry", "reports", delimited(&reports())),
@@ -207,6 +210,7 @@ fn envelope(sequence: u64, logs: &WriteFlagLogsRequest) -> Vec<u8> {
         dimensions: BTreeMap::from([("colo".to_owned(), "AMS".to_owned())]),
         flag_logs: logs.encode_to_vec(),
         metrics: Vec::new(),
+        resource_metrics: Vec::new(),
         dropped: vec![Dropped { reason: dropped::Reason::BufferFull.into(), assignments: 4, recordings: 0 }],
     };
     envelope.encode().expect("the seed is an envelope")
@@ -226,6 +230,13 @@ fn envelope_of_metrics() -> Vec<u8> {
         dropped: vec![recordings],
         ..Envelope::decode(&full).expect("written above")
     };
+    envelope.encode().expect("the seed is an envelope")
+}
+
+fn envelope_of_otlp() -> Vec<u8> {
+    let full = envelope(5, &WriteFlagLogsRequest::default());
+    let envelope =
+        Envelope { resource_metrics: crate::otlp_seed::points(), ..Envelope::decode(&full).expect("written above") };
     envelope.encode().expect("the seed is an envelope")
 }
 
@@ -343,7 +354,8 @@ mod tests {
         let resolved = fixture::with_state(|state| {
             let config = fixture::config();
             let call = tributary_producer::resolve::parse(&of("resolve", "all.json"), &config)?;
-            tributary_producer::resolve::run::<tributary_producer::host::WorkerHost>(call, state, &config, true)?.without_records()
+            tributary_producer::resolve::run::<tributary_producer::host::WorkerHost>(call, state, &config, true)?
+                .without_records()
         });
         let flags = resolved.unwrap().response.resolved_flags;
         let others: Vec<_> =

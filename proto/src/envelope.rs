@@ -39,8 +39,11 @@ pub const FORMAT: u32 = 1;
 /// over them in silence.
 pub const FORMAT_METRICS: u32 = 2;
 
-/// The format of a message whose assignments are packed. The highest that this crate reads.
+/// The format of a message whose assignments are packed.
 pub const FORMAT_PACKED: u32 = 3;
+
+/// The format of a message with OpenTelemetry's metrics. The highest that this crate reads.
+pub const FORMAT_OTLP: u32 = 4;
 
 /// The most bytes of a `resolver_id`.
 pub const MAX_RESOLVER_ID_BYTES: usize = 128;
@@ -105,6 +108,9 @@ pub struct Envelope {
     pub flag_logs: Vec<u8>,
     /// An encoded `MetricSet`; [`Envelope::metrics`] decodes it. Its rules are those of the metric model.
     pub metrics: Vec<u8>,
+    /// One encoded `opentelemetry.proto.metrics.v1.ResourceMetrics` with delta temporality; empty: none. Nothing here is
+    /// checked: its rules are those of the metric model.
+    pub resource_metrics: Vec<u8>,
     /// What the stream dropped before this record.
     pub dropped: Vec<v1::Dropped>,
 }
@@ -125,7 +131,7 @@ pub enum EnvelopeError {
     #[error("not an envelope: {0}")]
     Protobuf(String),
     /// From a newer producer, or not an envelope.
-    #[error("format {0}, this reader knows {FORMAT} to {FORMAT_PACKED}")]
+    #[error("format {0}, this reader knows {FORMAT} to {FORMAT_OTLP}")]
     Format(u32),
     /// It holds what older readers would pass over, and is of their format.
     #[error("a message of format {format} with what takes {needed}")]
@@ -158,9 +164,6 @@ pub enum EnvelopeError {
         /// Its length.
         bytes: usize,
     },
-    /// It holds general OTLP metrics, which this reader cannot apply.
-    #[error("resource_metrics, which this reader cannot apply")]
-    ResourceMetrics,
     /// The flag logs inside are no `WriteFlagLogsRequest`.
     #[error("flag logs: {0}")]
     FlagLogs(String),
@@ -175,7 +178,7 @@ impl EnvelopeError {
         match self {
             Self::TooLarge { .. } => "oversize",
             Self::Protobuf(_) => "protobuf",
-            Self::Format(_) | Self::FormatTooLow { .. } | Self::ResourceMetrics => "format",
+            Self::Format(_) | Self::FormatTooLow { .. } => "format",
             Self::StreamId { .. } | Self::Sequence | Self::Window { .. } | Self::ResolverId { .. } => "invalid",
             Self::FlagLogs(_) => "flag_logs",
             Self::Metrics(_) => "metrics",
@@ -200,7 +203,7 @@ impl Envelope {
             producer: Some(v1::Producer { resolver_id: self.resolver_id.clone(), dimensions: self.dimensions.clone() }),
             flag_logs,
             dropped: self.dropped.clone(),
-            resource_metrics: Vec::new(),
+            resource_metrics: self.resource_metrics.clone(),
             metrics: self.metrics.clone(),
             assignments,
         };
@@ -282,7 +285,9 @@ impl Envelope {
     /// The lowest format whose readers pass over nothing that is in it.
     fn format(&self, is_packed: bool) -> u32 {
         let has_recordings = self.dropped.iter().any(|dropped| dropped.recordings > 0);
-        if is_packed {
+        if !self.resource_metrics.is_empty() {
+            FORMAT_OTLP
+        } else if is_packed {
             FORMAT_PACKED
         } else if self.metrics.is_empty() && !has_recordings {
             FORMAT
@@ -315,7 +320,7 @@ struct Fields<'a> {
     producer: v1::Producer,
     flag_logs: &'a [u8],
     dropped: Vec<v1::Dropped>,
-    has_resource_metrics: bool,
+    resource_metrics: &'a [u8],
     metrics: &'a [u8],
     assignments: &'a [u8],
 }
@@ -338,7 +343,7 @@ impl<'a> Fields<'a> {
             producer: message.producer.take().unwrap_or_default(),
             flag_logs: &message.flag_logs,
             dropped: std::mem::take(&mut message.dropped),
-            has_resource_metrics: !message.resource_metrics.is_empty(),
+            resource_metrics: &message.resource_metrics,
             metrics: &message.metrics,
             assignments: &message.assignments,
         })
@@ -355,7 +360,7 @@ impl<'a> Fields<'a> {
             producer: v1::Producer::default(),
             flag_logs: &[],
             dropped: Vec::new(),
-            has_resource_metrics: false,
+            resource_metrics: &[],
             metrics: &[],
             assignments: &[],
         };
@@ -375,6 +380,7 @@ impl<'a> Fields<'a> {
                 (6, Field::Bytes(producer)) => fields.producer = read_producer(producer)?,
                 (7, Field::Bytes(flag_logs)) => fields.flag_logs = flag_logs,
                 (8, Field::Bytes(dropped)) => fields.dropped.push(v1::Dropped::decode(dropped).ok()?),
+                (9, Field::Bytes(resource_metrics)) => fields.resource_metrics = resource_metrics,
                 (10, Field::Bytes(metrics)) => fields.metrics = metrics,
                 (11, Field::Bytes(assignments)) => fields.assignments = assignments,
                 _ => return None,
@@ -385,11 +391,8 @@ impl<'a> Fields<'a> {
 
     /// The envelope without its flag logs. What it owns moves into it.
     fn envelope(&mut self) -> Result<Envelope, EnvelopeError> {
-        if !(FORMAT..=FORMAT_PACKED).contains(&self.format) {
+        if !(FORMAT..=FORMAT_OTLP).contains(&self.format) {
             return Err(EnvelopeError::Format(self.format));
-        }
-        if self.has_resource_metrics {
-            return Err(EnvelopeError::ResourceMetrics);
         }
         let envelope = Envelope {
             stream_id: StreamId::from_slice(self.stream_id)?,
@@ -400,6 +403,7 @@ impl<'a> Fields<'a> {
             dimensions: std::mem::take(&mut self.producer.dimensions),
             flag_logs: Vec::new(),
             metrics: self.metrics.to_vec(),
+            resource_metrics: self.resource_metrics.to_vec(),
             dropped: std::mem::take(&mut self.dropped),
         };
         let needed = envelope.format(!self.assignments.is_empty());

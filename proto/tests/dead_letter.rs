@@ -118,6 +118,7 @@ fn any_envelope() -> impl Strategy<Value = Envelope> {
             dimensions: Default::default(),
             flag_logs,
             metrics: Vec::new(),
+            resource_metrics: Vec::new(),
             dropped: vec![],
         },
     )

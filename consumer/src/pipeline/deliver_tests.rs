@@ -69,6 +69,7 @@ fn unit(n: usize, resolves: u32, version: &str) -> Decoded {
         dimensions: Default::default(),
         flag_logs: logs.encode_to_vec(),
         metrics: Vec::new(),
+        resource_metrics: Vec::new(),
         dropped: vec![],
     };
     let body = MessageBody::Bytes(envelope.encode().unwrap());

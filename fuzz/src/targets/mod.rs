@@ -5,6 +5,7 @@ pub mod envelope;
 pub mod import;
 pub mod ledger;
 pub mod legacy_json;
+pub mod otlp;
 pub mod resolve;
 pub mod scrape;
 pub mod snapshot;
@@ -53,6 +54,8 @@ fn consume(decoded: Decoded) {
 
 /// Custom metrics are written as they were read, merge with themselves, and never spoil what a scrape sees.
 fn check_custom(decoded: &Decoded) {
+    let names = decoded.otlp.delta.families().map(|family| family.descriptor().name().to_owned());
+    assert!(names.into_iter().all(|name| !custom::is_of_pipeline(&name)));
     let delta = &decoded.metrics.delta;
     assert!(delta.families().all(|family| !custom::is_reserved(family.descriptor().name())));
     let (start_ms, end_ms) = (decoded.window_start_ms, decoded.record.window_end_ms);

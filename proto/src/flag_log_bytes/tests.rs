@@ -156,6 +156,7 @@ fn envelope(flag_logs: Vec<u8>) -> Envelope {
         dimensions: BTreeMap::new(),
         flag_logs,
         metrics: Vec::new(),
+        resource_metrics: Vec::new(),
         dropped: Vec::new(),
     }
 }

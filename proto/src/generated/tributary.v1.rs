@@ -181,9 +181,9 @@ pub struct DeleteDeadLettersResponse {
 /// One delta record of one stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Envelope {
-    /// Format of this message, the lowest whose readers pass over nothing in silence: 3 where it has `assignments`; 2 where it
-    /// has `metrics`, or `recordings` in `dropped`; 1 else, so that older readers take what they can. A reader refuses what is
-    /// above the highest that it knows, 0, and what is below the one that it takes.
+    /// Format of this message, the lowest whose readers pass over nothing in silence: 4 where it has `resource_metrics`; 3
+    /// where it has `assignments`; 2 where it has `metrics`, or `recordings` in `dropped`; 1 else, so that older readers take
+    /// what they can. A reader refuses what is above the highest that it knows, 0, and what is below the one that it takes.
     #[prost(uint32, tag = "1")]
     pub format: u32,
     /// 16 random bytes, drawn once per isolate.
@@ -208,8 +208,9 @@ pub struct Envelope {
     /// What this stream dropped before this message, and did not report yet.
     #[prost(message, repeated, tag = "8")]
     pub dropped: ::prost::alloc::vec::Vec<Dropped>,
-    /// An encoded opentelemetry.proto.metrics.v1.ResourceMetrics with delta temporality. Reserved for general metrics:
-    /// today's consumer refuses a message that has it, so that nothing of it is lost unseen.
+    /// One encoded opentelemetry.proto.metrics.v1.ResourceMetrics with delta temporality: what was added in the window to
+    /// instruments of OpenTelemetry. Empty: none. Bytes that are no such message are a reason to refuse the whole message; a
+    /// metric or a point that cannot be counted is left out alone and counted.
     #[prost(bytes = "vec", tag = "9")]
     pub resource_metrics: ::prost::alloc::vec::Vec<u8>,
     /// An encoded MetricSet: what was added in the window to metrics of any Worker's own. Empty: nothing. The reader refuses

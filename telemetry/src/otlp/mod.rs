@@ -9,6 +9,7 @@
 //! | exponential histogram | the same, at its scale |
 //! | label | attribute of the data point |
 //! | `resolver_id` | also the resource: one for each, with that `service.instance.id` |
+//! | `job`, `otel_scope_…` of custom series, `target_info` | resource and scope, as they came ([`read`]) |
 //! | family name | metric name, without `_total`; the unit in UCUM |
 //!
 //! A series of the model begins once and is never reset, so the start of a cumulative stream never moves. Delta
@@ -16,19 +17,21 @@
 //! [`requests`] cuts it all into requests of bounded size.
 
 pub mod exponential;
+mod origin;
 mod points;
+pub mod read;
 pub mod requests;
 pub mod window;
 
 use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::{
-    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
+    common::v1::{AnyValue, KeyValue, any_value},
     metrics::v1::{ResourceMetrics, ScopeMetrics},
-    resource::v1::Resource,
 };
 
-use crate::{LabelSet, MetricKind, Snapshot, confidence::catalog};
+use self::origin::Origin;
+use crate::{MetricKind, Snapshot, custom::TARGET_INFO};
 
 /// Name of the instrumentation scope of all metrics.
 pub const SCOPE: &str = "tributary";
@@ -74,61 +77,43 @@ pub enum Export<'a> {
     Delta(&'a window::Window),
 }
 
-/// Writes an export: one resource for each `resolver_id`, in order, without those that have no points.
+/// Writes an export: one resource for each `resolver_id`, and for each job and scope of custom series, in order, without
+/// those that have no points.
 ///
 /// Cumulative exports have every series, also those at 0: a series that a collector knows from 0 on shows its first
 /// increase. Delta exports leave out what did not change.
 pub fn resource_metrics(export: Export<'_>, options: &OtlpOptions) -> Vec<ResourceMetrics> {
-    let mut instances: BTreeMap<&str, points::Metrics> = BTreeMap::new();
+    let mut origins: BTreeMap<Origin<'_>, points::Metrics> = BTreeMap::new();
     let (state, stamp) = match export {
         Export::Cumulative { state, time_ms } => (state, points::Stamp::Cumulative { time_ms }),
         Export::Delta(window) => {
             (window.added(), points::Stamp::Delta { start_ms: window.start_ms(), end_ms: window.end_ms() })
         }
     };
-    for family in state.families() {
+    let targets = origin::targets(state);
+    for family in state.families().filter(|family| family.descriptor().name() != TARGET_INFO) {
         for (labels, series) in family.series() {
-            let metrics = instances.entry(instance_of(labels)).or_default();
-            metrics.add(family.descriptor(), labels, series, stamp, options.histograms);
+            let origin = Origin::of(family.descriptor().name(), labels);
+            let attributes = labels.iter().filter(|(name, _)| !origin.has(name));
+            let attributes = attributes.map(|(name, value)| attribute(name, value)).collect();
+            let metrics = origins.entry(origin).or_default();
+            metrics.add(family.descriptor(), attributes, series, stamp, options.histograms);
         }
     }
-    instances
+    origins
         .into_iter()
-        .filter_map(|(instance, metrics)| {
+        .filter_map(|(origin, metrics)| {
             let metrics = metrics.into_messages();
-            (!metrics.is_empty()).then(|| ResourceMetrics {
-                resource: Some(resource(instance, options)),
-                scope_metrics: vec![ScopeMetrics {
-                    scope: Some(InstrumentationScope {
-                        name: SCOPE.to_owned(),
-                        version: options.scope_version.clone(),
-                        ..InstrumentationScope::default()
-                    }),
-                    metrics,
+            (!metrics.is_empty()).then(|| {
+                let (scope, schema_url) = origin.scope(options);
+                ResourceMetrics {
+                    resource: Some(origin.resource(options, &targets)),
+                    scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics, schema_url }],
                     schema_url: String::new(),
-                }],
-                schema_url: String::new(),
+                }
             })
         })
         .collect()
-}
-
-/// The `service.instance.id` of a series.
-fn instance_of(labels: &LabelSet) -> &str {
-    labels.get(catalog::RESOLVER_ID).unwrap_or(PIPELINE_INSTANCE)
-}
-
-fn resource(instance: &str, options: &OtlpOptions) -> Resource {
-    let mut attributes = options.resource.clone();
-    let instance = match attributes.get(INSTANCE_ID) {
-        Some(configured) => format!("{configured}/{instance}"),
-        None => instance.to_owned(),
-    };
-    attributes.insert(INSTANCE_ID.to_owned(), instance);
-    Resource {
-        attributes: attributes.iter().map(|(key, value)| attribute(key, value)).collect(),
-        ..Resource::default()
-    }
 }
 
 fn attribute(key: &str, value: &str) -> KeyValue {

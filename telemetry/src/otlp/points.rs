@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
-    Metric, NumberDataPoint, Sum, exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
+use opentelemetry_proto::tonic::{
+    common::v1::KeyValue,
+    metrics::v1::{
+        AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
+        HistogramDataPoint, Metric, NumberDataPoint, Sum, exponential_histogram_data_point::Buckets, metric::Data,
+        number_data_point,
+    },
 };
 
-use super::{HistogramEncoding, attribute, exponential, ucum};
-use crate::{ExponentialBuckets, FamilyDescriptor, LabelSet, MetricKind, Number, Series, UpDown, Value};
+use super::{HistogramEncoding, exponential, ucum};
+use crate::{ExponentialBuckets, FamilyDescriptor, MetricKind, Number, Series, UpDown, Value};
 
 /// Which time a data point covers; in milliseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +55,7 @@ impl Metrics {
     pub(super) fn add(
         &mut self,
         family: &FamilyDescriptor,
-        labels: &LabelSet,
+        attributes: Vec<KeyValue>,
         series: &Series,
         stamp: Stamp,
         encoding: HistogramEncoding,
@@ -63,7 +67,6 @@ impl Metrics {
             metadata: Vec::new(),
             data: None,
         });
-        let attributes = labels.iter().map(|(name, value)| attribute(name, value)).collect();
         let (start_time_unix_nano, time_unix_nano) = stamp.nanos(series);
         let aggregation_temporality = stamp.temporality();
         let data = &mut metric.data;

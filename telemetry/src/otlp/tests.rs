@@ -15,7 +15,7 @@ use tributary_proto::Message as _;
 use super::{window::Window, *};
 use crate::{
     Bounds, Delta, ExponentialBuckets, ExponentialHistogram, ExponentialParts, FamilyDescriptor, Gauge, Histogram,
-    Number, Value,
+    LabelSet, Number, Value,
     arbitrary::{self, COUNTER},
     confidence::TelemetryDelta,
 };

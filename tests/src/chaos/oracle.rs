@@ -127,6 +127,7 @@ impl Oracle {
             dimensions: BTreeMap::new(),
             flag_logs: logs.encode_to_vec(),
             metrics: Vec::new(),
+            resource_metrics: Vec::new(),
             dropped: vec![],
         };
         let body = Body::Bytes(envelope.encode().unwrap_or_default());

@@ -78,6 +78,7 @@ pub(crate) fn delivery_at(stream: u8, sequence: u64, resolves: u32, now: u64) ->
         dimensions: Default::default(),
         flag_logs: logs(resolves).encode_to_vec(),
         metrics: Vec::new(),
+        resource_metrics: Vec::new(),
         dropped: vec![],
     };
     Delivery {

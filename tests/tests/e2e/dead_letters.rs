@@ -114,6 +114,7 @@ fn one_message_of_many_that_the_backend_refuses_is_the_only_one_that_dies() {
                 dimensions: Default::default(),
                 flag_logs: logs.encode_to_vec(),
                 metrics: Vec::new(),
+                resource_metrics: Vec::new(),
                 dropped: vec![],
             };
             let body = Body::Bytes(envelope.encode().unwrap());

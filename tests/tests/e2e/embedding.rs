@@ -198,6 +198,7 @@ fn message(stream: u8, sequence: u64, metrics: v1::MetricSet) -> Vec<u8> {
         dimensions: Default::default(),
         flag_logs: Vec::new(),
         metrics: metrics.encode_to_vec(),
+        resource_metrics: Vec::new(),
         dropped: vec![],
     };
     envelope.encode().unwrap()

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, fs};
 
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
-    common::v1::{KeyValue, any_value},
+    common::v1::{AnyValue, KeyValue, any_value},
     metrics::v1::{
-        AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint, metric::Data, number_data_point,
+        AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
+        exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
     },
 };
 use tempfile::TempDir;
@@ -103,42 +104,93 @@ pub(crate) fn times(request: &ExportMetricsServiceRequest) -> Vec<(AggregationTe
     times
 }
 
-/// Adds what a request says to `samples`, as `/metrics` would say it.
-#[expect(clippy::cast_precision_loss, reason = "counts of a test")]
-pub(crate) fn add(samples: &mut Samples, request: &ExportMetricsServiceRequest) {
-    for metric in metrics(request) {
-        let name = &metric.name;
-        match metric.data.as_ref().unwrap() {
-            Data::Sum(sum) => {
-                for point in &sum.data_points {
-                    *samples.entry(key(&format!("{name}_total"), &point.attributes, None)).or_default() +=
-                        number(point);
-                }
-            }
-            Data::Gauge(gauge) => {
-                for point in &gauge.data_points {
-                    samples.insert(key(name, &point.attributes, None), number(point));
-                }
-            }
-            Data::Histogram(histogram) => {
-                for point in &histogram.data_points {
-                    assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
-                    let mut below = 0;
-                    let bounds = point.explicit_bounds.iter().copied().chain([f64::INFINITY]);
-                    for (bound, count) in bounds.zip(&point.bucket_counts) {
-                        below += count;
-                        let bucket = key(&format!("{name}_bucket"), &point.attributes, Some(bound));
-                        *samples.entry(bucket).or_default() += below as f64;
-                    }
-                    assert_eq!(below, point.count);
-                    *samples.entry(key(&format!("{name}_count"), &point.attributes, None)).or_default() +=
-                        point.count as f64;
-                    *samples.entry(key(&format!("{name}_sum"), &point.attributes, None)).or_default() +=
-                        point.sum.unwrap();
-                }
-            }
-            other => panic!("{other:?}"),
+/// What a receiver makes labels of that has none of its own: of a job's resource its name, and the scope.
+fn labels_of(resource: &ResourceMetrics, scope: &ScopeMetrics) -> Vec<KeyValue> {
+    let text = |key: &str, value: &str| {
+        let value = any_value::Value::StringValue(value.to_owned());
+        KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+    };
+    let attributes = &resource.resource.as_ref().unwrap().attributes;
+    let find = |key: &str| {
+        let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?.value.as_ref()?;
+        if let any_value::Value::StringValue(text) = value { Some(text.clone()) } else { None }
+    };
+    let of_scope = scope.scope.as_ref().unwrap();
+    let mut labels = Vec::new();
+    if of_scope.name != "tributary" {
+        labels.extend([
+            text("otel_scope_name", &of_scope.name),
+            text("otel_scope_version", &of_scope.version),
+            text("otel_scope_schema_url", &scope.schema_url),
+        ]);
+        for attribute in &of_scope.attributes {
+            labels.push(KeyValue { key: format!("otel_scope_{}", attribute.key), ..attribute.clone() });
         }
+        // The name of our own resource is in no series.
+        match (find("service.namespace"), find("service.name")) {
+            (None, Some(name)) if name != "tributary" => labels.push(text("job", &name)),
+            (Some(namespace), Some(name)) => labels.push(text("job", &format!("{namespace}/{name}"))),
+            _ => {}
+        }
+    }
+    labels.retain(|label| label.value != text("", "").value);
+    labels
+}
+
+/// Adds what a request says to `samples`, as `/metrics` would say it.
+pub(crate) fn add(samples: &mut Samples, request: &ExportMetricsServiceRequest) {
+    for resource in &request.resource_metrics {
+        for scope in &resource.scope_metrics {
+            let labels = labels_of(resource, scope);
+            scope.metrics.iter().for_each(|metric| add_metric(samples, metric, &labels));
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a test")]
+fn add_metric(samples: &mut Samples, metric: &Metric, labels: &[KeyValue]) {
+    let name = &metric.name;
+    let key = |name: &str, attributes: &[KeyValue], le| key(name, &[attributes, labels].concat(), le);
+    match metric.data.as_ref().unwrap() {
+        Data::Sum(sum) => {
+            let name = if sum.is_monotonic { format!("{name}_total") } else { name.clone() };
+            for point in &sum.data_points {
+                *samples.entry(key(&name, &point.attributes, None)).or_default() += number(point);
+            }
+        }
+        Data::Gauge(gauge) => {
+            for point in &gauge.data_points {
+                samples.insert(key(name, &point.attributes, None), number(point));
+            }
+        }
+        Data::Histogram(histogram) => {
+            for point in &histogram.data_points {
+                assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
+                let mut below = 0;
+                let bounds = point.explicit_bounds.iter().copied().chain([f64::INFINITY]);
+                for (bound, count) in bounds.zip(&point.bucket_counts) {
+                    below += count;
+                    let bucket = key(&format!("{name}_bucket"), &point.attributes, Some(bound));
+                    *samples.entry(bucket).or_default() += below as f64;
+                }
+                assert_eq!(below, point.count);
+                *samples.entry(key(&format!("{name}_count"), &point.attributes, None)).or_default() +=
+                    point.count as f64;
+                *samples.entry(key(&format!("{name}_sum"), &point.attributes, None)).or_default() += point.sum.unwrap();
+            }
+        }
+        // Its buckets are others than those of `/metrics`.
+        Data::ExponentialHistogram(histogram) => {
+            for point in &histogram.data_points {
+                let counts = |buckets: Option<&Buckets>| buckets.map_or(0, |b| b.bucket_counts.iter().sum::<u64>());
+                let [positive, negative] = [&point.positive, &point.negative].map(|b| counts(b.as_ref()));
+                assert_eq!(point.zero_count + positive + negative, point.count);
+                *samples.entry(key(&format!("{name}_count"), &point.attributes, None)).or_default() +=
+                    point.count as f64;
+                *samples.entry(key(&format!("{name}_sum"), &point.attributes, None)).or_default() += point.sum.unwrap();
+            }
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -147,18 +199,28 @@ pub(crate) fn exposed(exposition: &Exposition) -> Samples {
     exposition
         .all()
         .map(|(series, value)| {
-            let Some((before, rest)) = series.split_once("le=\"") else { return (series.to_owned(), value) };
+            let bound = [",le=\"", "{le=\""].iter().find_map(|label| Some(series.find(label)? + label.len()));
+            let Some((before, rest)) = bound.filter(|_| series.contains("_bucket{")).map(|at| series.split_at(at))
+            else {
+                return (series.to_owned(), value);
+            };
             let (le, after) = rest.split_once('"').unwrap();
             let le: f64 = le.parse().unwrap();
-            (format!("{before}le={:?}{after}", format!("{le:?}")), value)
+            (format!("{before}{le:?}\"{after}"), value)
         })
         .collect()
 }
 
 /// What an export cannot know of itself, what counts the publications that go on beside it, and when which copy was made.
 fn is_compared(series: &str) -> bool {
-    let differ =
-        ["tributary_otlp_", "tributary_kv_", "tributary_published_timestamp_seconds", "tributary_metrics_age_seconds"];
+    let differ = [
+        "target_info",
+        "payload_bytes_bucket",
+        "tributary_otlp_",
+        "tributary_kv_",
+        "tributary_published_timestamp_seconds",
+        "tributary_metrics_age_seconds",
+    ];
     !differ.iter().any(|name| series.starts_with(name))
 }
 
@@ -174,7 +236,7 @@ pub(crate) fn difference(left: &Samples, right: &Samples) -> Vec<String> {
 }
 
 /// Waits until what was received last is what `/metrics` says now.
-fn expect_agreement(consumer: &Consumer, collector: &Collector) -> Samples {
+pub(crate) fn expect_agreement(consumer: &Consumer, collector: &Collector) -> Samples {
     eventually(LIMIT * 2, "the collector's numbers on /metrics", || {
         let received = collector.received();
         let exposed = exposed(&consumer.metrics()?);
