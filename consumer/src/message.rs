@@ -251,6 +251,7 @@ mod tests {
     fn envelope() -> Envelope {
         Envelope {
             stream_id: StreamId([7; 16]),
+            ledgers: 1,
             sequence: 4,
             window_start_ms: 1_000,
             window_end_ms: 2_000,

@@ -202,6 +202,7 @@ fn message(sequence: u64) -> QueueMessage {
     };
     let envelope = Envelope {
         stream_id: StreamId([7; 16]),
+        ledgers: 1,
         sequence,
         window_start_ms: NOW - 2_000,
         window_end_ms: NOW - 1_000,

@@ -210,6 +210,7 @@ fn envelope() -> Envelope {
     let logs = br#"{"telemetryData":{"resolveRate":[{"count":5,"reason":"RESOLVE_REASON_MATCH"}]}}"#;
     Envelope {
         stream_id: StreamId([0xab; 16]),
+        ledgers: 1,
         sequence: 3,
         window_start_ms: NOW - 2_000,
         window_end_ms: NOW - 1_000,
@@ -270,8 +271,8 @@ fn envelopes_of_older_and_newer_producers_are_counted() {
     let decoded = read(older.encode_to_vec());
     assert_eq!((decoded.record.sequence, decoded.dropped.len()), (3, 0));
     // A format that must not be read as an older one is refused, and the message is kept as a dead letter.
-    let format_4 = OldEnvelope { format: 4, ..older }.encode_to_vec();
-    assert_eq!(decode(&message(format_4), "default").map(drop).unwrap_err().reason(), "format");
+    let format_99 = OldEnvelope { format: 99, ..older }.encode_to_vec();
+    assert_eq!(decode(&message(format_99), "default").map(drop).unwrap_err().reason(), "format");
 }
 
 /// What the first version of a consumer did with an envelope: the formats above its own were dead letters, which come

@@ -126,6 +126,7 @@ impl Traffic {
         let metrics = sent.custom().to_wire().encode_to_vec();
         let envelope = Envelope {
             stream_id: StreamId(sent.stream_id),
+            ledgers: 1,
             sequence: sent.sequence,
             window_start_ms: now_ms - 1_000,
             window_end_ms: now_ms,

@@ -120,6 +120,7 @@ impl Oracle {
         let now = now_ms();
         let envelope = Envelope {
             stream_id,
+            ledgers: 1,
             sequence,
             window_start_ms: now.saturating_sub(1_000),
             window_end_ms: now,
