@@ -2,6 +2,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+mod absorb;
+
+pub use absorb::Absorbed;
+
 use crate::{
     Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, MetricKind, Value, custom,
     family::clashes,
