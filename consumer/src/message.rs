@@ -17,7 +17,10 @@ use tributary_telemetry::{
 
 use crate::{
     backend::flag_logs::SenderIdentity,
-    ledger::commit::{Record, StreamKind},
+    ledger::{
+        commit::{Record, StreamKind},
+        shards::MAIN,
+    },
     limits::MAX_SEQUENCE,
 };
 
@@ -52,6 +55,8 @@ pub enum MessageBody {
 pub struct Decoded {
     /// What the Ledger remembers it by.
     pub record: Record,
+    /// Number of the ledger that remembers its stream: 0 for senders that know one, and for those without streams.
+    pub ledger: u32,
     /// Start of its window, in milliseconds since the epoch.
     pub window_start_ms: u64,
     /// The `resolver_id` label.
@@ -169,6 +174,7 @@ fn decode_envelope(bytes: &[u8]) -> Result<Decoded, MalformedMessage> {
     };
     Ok(Decoded {
         record,
+        ledger: envelope.ledger(),
         window_start_ms: envelope.window_start_ms,
         resolver_id: envelope.resolver_id,
         dimensions: envelope.dimensions,
@@ -193,6 +199,7 @@ fn decode_text(message: &QueueMessage, text: &str, resolver_id: &str) -> Result<
     };
     Ok(Decoded {
         record,
+        ledger: MAIN,
         window_start_ms: message.sent_ms,
         resolver_id: resolver_id.to_owned(),
         dimensions: BTreeMap::new(),

@@ -188,6 +188,7 @@ fn a_stored_state_of_schema_1_is_migrated_and_one_of_today_is_refused_by_nobody_
         status: Default::default(),
         dimensions_budget: 50,
         journal: Default::default(),
+        others: Default::default(),
     };
     book.floors.forget(StreamKind::Legacy, NOW - 500);
     let sealed = StoredState::seal(&book);

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use tributary_telemetry::{
-    Absorbed, Bounds, Delta, ExplicitBounds, FamilyDescriptor, Histogram, LabelSet, MetricKind, Number, Snapshot, Value,
+    Absorbed, Bounds, Delta, ExplicitBounds, FamilyDescriptor, Histogram, LabelSet, MetricKind, Number, Snapshot,
+    Value,
     arbitrary::delta,
     limits::{MAX_CUSTOM_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES},
 };
