@@ -16,4 +16,5 @@ pub mod installation;
 pub mod ledger_file;
 pub mod miniflare;
 pub mod producer;
+pub mod shards;
 pub mod wait;
