@@ -9,7 +9,8 @@ const QUEUES: [&str; 3] = ["tributary-deltas", "tributary-deltas-1", "tributary-
 
 /// The queue bindings of a Worker, by name.
 fn bindings(site: &Site, worker: &str) -> Vec<(String, String)> {
-    let version = site.cloud.script(worker).unwrap().active_version().unwrap();
+    let script = site.cloud.script(worker).unwrap();
+    let version = script.active_version().unwrap();
     let names = ["DEAD", "DELTAS", "DELTAS_1", "DELTAS_2", "DELTAS_3"].map(|name| (name, version.binding(name)));
     let bound = names.into_iter().filter(|(_, binding)| binding["type"] == "queue");
     bound.map(|(name, binding)| (name.to_owned(), binding["queue_name"].as_str().unwrap().to_owned())).collect()
@@ -19,7 +20,7 @@ fn consumer_of(site: &Site, queue: &str) -> Option<String> {
     let consumer = site.cloud.queue(queue)?.consumer?;
     assert_eq!(consumer.settings.batch_size, 100, "{queue} is consumed as the first");
     assert_eq!(consumer.dead_letter_queue.as_deref(), Some("tributary-deltas-dead"), "{queue}");
-    Some(consumer.script_name)
+    Some(consumer.script)
 }
 
 /// As somebody does it by hand.
@@ -51,8 +52,8 @@ fn three_queues_are_made_bound_and_consumed_and_the_same_again_changes_nothing()
         bindings(&site, "tributary-consumer"),
         [pair("DEAD", "tributary-deltas-dead"), pair("DELTAS", QUEUES[0])]
     );
-    let producer = site.cloud.script("tributary-producer").unwrap().active_version().unwrap();
-    assert_eq!(producer.binding("QUEUE_SHARDS")["text"], "3");
+    let producer = site.cloud.script("tributary-producer").unwrap();
+    assert_eq!(producer.active_version().unwrap().binding("QUEUE_SHARDS")["text"], "3");
     site.cloud.forget_requests();
     let output = site.deploy(&["--queue-shards=3"]).ok();
     assert!(output.contains("Nothing to change."), "{output}");
@@ -74,8 +75,8 @@ fn fewer_queues_strand_nothing_and_what_is_emptied_can_go() {
         assert_eq!(consumer_of(&site, queue).as_deref(), Some("tributary-consumer"), "what is in it goes on");
     }
     assert_eq!(bindings(&site, "tributary-producer").len(), 1);
-    let version = site.cloud.script("tributary-producer").unwrap().active_version().unwrap();
-    assert_eq!(version.binding("QUEUE_SHARDS"), json!(null));
+    let producer = site.cloud.script("tributary-producer").unwrap();
+    assert_eq!(producer.active_version().unwrap().binding("QUEUE_SHARDS"), json!(null));
     let status = site.run(&["status"]).ok();
     assert!(status.contains("tributary-deltas-2  about 0 messages; nobody sends to it any more"), "{status}");
     // A rollback goes back to three, which are consumed all the time.
