@@ -326,6 +326,16 @@ fn an_older_consumer_passes_over_no_packed_assignments_and_that_of_today_reads_w
     assert_eq!(decode(&message(bytes), "default").unwrap().logs.to_request().unwrap(), logs);
 }
 
+/// One that passed over the number would count the record in ledger 0, and the consumer of today again in another.
+#[test]
+fn an_older_consumer_passes_over_no_ledgers_and_that_of_today_counts_older_producers_where_they_were_counted() {
+    let bytes = today("envelope.5.hex", &Envelope { ledgers: 4, ..envelope() }.encode().unwrap());
+    assert!(!is_taken_by_the_first_version(&bytes));
+    assert_eq!(OldEnvelope::decode(bytes.as_slice()).unwrap().format, 5, "nor by any that knows 4 at most");
+    assert_eq!(decode(&message(bytes), "default").unwrap().ledger, 3, "for ever");
+    assert_eq!(decode(&message(envelope().encode().unwrap()), "default").unwrap().ledger, 0);
+}
+
 /// An older Ledger applies the merged delta with the custom metrics in it; what contradicts it is left out.
 #[test]
 fn an_older_ledger_reads_custom_metrics_as_part_of_the_delta() {

@@ -8,6 +8,7 @@ use tributary_local::backend::Backend;
 use tributary_tests::{
     collector::{Collector, Received},
     exposition::Exposition,
+    installation::Installation,
     shards::{Plan, Shards},
     wait::eventually,
 };
@@ -184,6 +185,32 @@ fn an_installation_grows_to_three_queues_and_shrinks_again_and_counts_every_reso
         sum if sum == f64::from(site.resolves) => Ok(()),
         sum => Err(format!("{sum} of {}", site.resolves)),
     });
+}
+
+/// `make run QUEUE_SHARDS=3`: the queues that it makes are those that the Workers use, whichever the isolate's is.
+#[test]
+fn a_local_installation_with_three_queues_counts_across_a_restart() {
+    let shards = |options: &mut tributary_local::options::Options| {
+        options.producer_vars.insert("QUEUE_SHARDS".into(), SHARDS.to_string());
+    };
+    let mut installation = Installation::start(shards).unwrap();
+    let mut resolves = 0_u32;
+    // Each start is a new isolate, with a stream of its own.
+    for _ in 0..2 {
+        for _ in 0..10 {
+            let body = installation.resolve_body(&format!("user-{resolves}"), "se", true);
+            assert_eq!(installation.send("POST", "/v1/flags:resolve", &[], &body).unwrap().status, 200);
+            resolves += 1;
+        }
+        let metrics = eventually(LIMIT * 2, "the exact count", || {
+            let metrics = installation.metrics()?;
+            let count = metrics.get(COUNT, &[ID]);
+            if count == f64::from(resolves) { Ok(metrics) } else { Err(format!("{count} of {resolves}")) }
+        });
+        check_records(&metrics);
+        installation.running.stop_workers().unwrap();
+        installation.running.start_workers().unwrap();
+    }
 }
 
 /// A binding that is missing costs a log line, and a queue that nobody consumes yet delays what is in it and no more.
