@@ -60,7 +60,7 @@ fn what_is_wrong_is_said_and_values_are_not_repeated() {
         (&["deploy", "--prefix=HUNTER2"], "--prefix: expected at most 32"),
         (&["deploy", "--keep-data"], "`deploy` has no --keep-data; it is for destroy"),
         (&["deploy", "--queue-shards=17"], "--queue-shards: expected a whole number from 1 to 16"),
-        (&["deploy", "--producer-var=QUEUE_SHARDS=2"], "command line has no var QUEUE_SHARDS"),
+        (&["deploy", "--producer-var=QUEUE_SHARDS=2"], "command line: there is no var QUEUE_SHARDS of the producer"),
         (&["deploy", "--producer-var", "hunter2"], "--producer-var: expected NAME=value"),
         (&["deploy", "--consumer-var=METRICS_SOURCE=hunter2"], "consumer METRICS_SOURCE: expected kv or ledger"),
         (&["deploy", "--metrics-token=hunter2"], "command line holds METRICS_TOKEN: secrets do not belong there"),
