@@ -90,6 +90,7 @@ mod tests {
         use tributary_proto::{Message as _, envelope::*};
         let envelope = Envelope {
             stream_id: StreamId([stream; 16]),
+            ledgers: 1,
             sequence: 1,
             window_start_ms: 1_000,
             window_end_ms: 2_000,

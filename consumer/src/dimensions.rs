@@ -127,6 +127,7 @@ mod tests {
         let logs = WriteFlagLogsRequest { telemetry_data, ..WriteFlagLogsRequest::default() };
         let envelope = Envelope {
             stream_id: StreamId([1; 16]),
+            ledgers: 1,
             sequence: 1,
             window_start_ms: 1,
             window_end_ms: 2,

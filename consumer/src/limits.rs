@@ -75,6 +75,13 @@ pub const MIN_PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 /// month, which the paid plan includes.
 pub const DEFAULT_PUBLISH_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How long one ledger waits for another: a scrape may wait for it.
+pub const PULL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most bytes of what a ledger tells of itself: a state, and the missing records of its accounts, each with a name of
+/// at most 128 bytes.
+pub const MAX_COPY_BYTES: usize = 1_900_000;
+
 /// After this time the Ledger's alarm comes again, whatever became of the last one.
 pub const ALARM_WATCHDOG: Duration = Duration::from_secs(60);
 

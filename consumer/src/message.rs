@@ -19,7 +19,10 @@ use tributary_telemetry::{
 
 use crate::{
     backend::flag_logs::SenderIdentity,
-    ledger::commit::{Record, StreamKind},
+    ledger::{
+        commit::{Record, StreamKind},
+        shards::MAIN,
+    },
     limits::MAX_SEQUENCE,
 };
 
@@ -54,6 +57,8 @@ pub enum MessageBody {
 pub struct Decoded {
     /// What the Ledger remembers it by.
     pub record: Record,
+    /// Number of the ledger that remembers its stream: 0 for senders that know one, and for those without streams.
+    pub ledger: u32,
     /// Start of its window, in milliseconds since the epoch.
     pub window_start_ms: u64,
     /// The `resolver_id` label.
@@ -178,6 +183,7 @@ fn decode_envelope(bytes: &[u8]) -> Result<Decoded, MalformedMessage> {
     };
     Ok(Decoded {
         record,
+        ledger: envelope.ledger(),
         window_start_ms: envelope.window_start_ms,
         resolver_id: envelope.resolver_id,
         dimensions: envelope.dimensions,
@@ -213,6 +219,7 @@ fn decode_text(message: &QueueMessage, text: &str, resolver_id: &str) -> Result<
     };
     Ok(Decoded {
         record,
+        ledger: MAIN,
         window_start_ms: message.sent_ms,
         resolver_id: resolver_id.to_owned(),
         dimensions: BTreeMap::new(),
@@ -272,6 +279,7 @@ mod tests {
     fn envelope() -> Envelope {
         Envelope {
             stream_id: StreamId([7; 16]),
+            ledgers: 1,
             sequence: 4,
             window_start_ms: 1_000,
             window_end_ms: 2_000,

@@ -1,4 +1,4 @@
-//! One batch, from messages to verdicts: decode, Ledger, backend, verdicts. Everything that decides, with the two
+//! One batch, from messages to verdicts: decode, Ledger (or several, each its part), backend, verdicts. Everything that decides, with the two
 //! services behind traits so that a native test can break them at will.
 //!
 //! The order is the guarantee. Ledger first: the metrics are up to date however the backend fares, and a redelivery
@@ -19,7 +19,10 @@ use tributary_proto::{
     v1::{CommitResponse, commit_response::Verdict},
 };
 
-use self::deliver::{Fate, Part};
+use self::{
+    deliver::{Fate, Part},
+    parts::{Committed, by_ledger, commit_all},
+};
 use crate::{
     backend::delivery::{DeliveryOutcome, Destination, Route, retry_delay},
     custom,
@@ -29,7 +32,7 @@ use crate::{
         letter::{RETRIES_EXHAUSTED, backend_reason, letter_of, redriven},
     },
     dimensions::Dimensions,
-    ledger::commit::encode_request,
+    ledger::{commit::encode_request, shards::MAIN},
     limits::{MAX_COMMIT_TRIES, MAX_RETRIES},
     message::{Decoded, QueueMessage, Telemetry, decode, without_content},
     self_metrics as metrics,
@@ -37,15 +40,16 @@ use crate::{
 };
 
 mod deliver;
+mod parts;
 
-/// The Ledger, as the pipeline sees it.
+/// The ledgers, as the pipeline sees them: one, or with several queues as many as these.
 #[expect(async_fn_in_trait, reason = "Workers have one thread: no future needs to be Send")]
 pub trait LedgerPort {
-    /// Applies a pre-merged delta, or nothing. `request` is an encoded `CommitRequest`.
+    /// Applies a pre-merged delta to the ledger with this number, or nothing. `request` is an encoded `CommitRequest`.
     ///
     /// # Errors
     /// Where the Ledger did not answer, or refused the request as such. Whether it was applied is then unknown.
-    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure>;
+    async fn commit(&self, ledger: u32, request: &[u8]) -> Result<CommitResponse, LedgerFailure>;
 }
 
 /// The backend, as the pipeline sees it.
@@ -114,7 +118,7 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// The batch was not committed; all of it is retried.
+    /// What of the batch belongs to one ledger was not committed; all of that is retried.
     LedgerFailed(LedgerFailure),
     /// No destination takes logs now; what was not taken is retried.
     BackendFailed {
@@ -183,16 +187,16 @@ pub async fn process(
     let mut plans: Vec<Plan> = messages.iter().map(|_| Plan::Retry(None)).collect();
     let batch = decode_all(messages, &mut plans, report, surroundings, &mut events);
     metrics::record(&mut report.borrow_mut(), |delta| metrics::batch(delta, messages.len()));
-    match commit(&batch, ledger, report, surroundings).await {
-        Ok(()) => deliver_batch(&batch, &mut plans, backend, report, surroundings, &mut events).await,
-        Err(failure) => events.push(Event::LedgerFailed(failure)),
-    }
-    give_up_on_last_delivery(&batch, &mut plans, surroundings);
+    let Committed { slots, waiting, failures, answers } =
+        commit_all(by_ledger(batch), ledger, report, surroundings).await;
+    events.extend(failures.into_iter().map(Event::LedgerFailed));
+    deliver_batch(&slots, &mut plans, backend, report, surroundings, &mut events).await;
+    give_up_on_last_delivery(slots.iter().chain(&waiting), &mut plans, surroundings);
     let verdicts = settle(messages, plans, dead, report, surroundings, &mut events).await;
     // What became of the batch is known only now. A report that fails is kept, so this failure costs nothing; and a
-    // Ledger that has just failed is not asked again.
-    if !events.iter().any(|event| matches!(event, Event::LedgerFailed(_)))
-        && let Err(failure) = commit(&[], ledger, report, surroundings).await
+    // ledger that has just failed is not asked again.
+    if let Some(answers) = answers
+        && let Err(failure) = commit(&[], answers, ledger, report, surroundings).await
     {
         events.push(Event::ReportDeferred(failure));
     }
@@ -208,8 +212,8 @@ pub async fn commit_report(
     report: &RefCell<SelfReport>,
     now_ms: u64,
 ) -> Result<(), LedgerFailure> {
-    commit(&[], ledger, report, Surroundings { now_ms, random: 0, resolver_id: "", dimensions: Dimensions::default() })
-        .await
+    let surroundings = Surroundings { now_ms, random: 0, resolver_id: "", dimensions: Dimensions::default() };
+    commit(&[], MAIN, ledger, report, surroundings).await
 }
 
 /// A message of the batch that can be used, and its place in it.
@@ -313,7 +317,11 @@ async fn deliver_batch(
 
 /// What would be tried again after its last delivery becomes a dead letter by our own hand: the queue would move it
 /// there, too, but without a reason, and whether it keeps the message id that text counts once by is not promised.
-fn give_up_on_last_delivery(batch: &[Slot<'_>], plans: &mut [Plan], surroundings: Surroundings<'_>) {
+fn give_up_on_last_delivery<'a>(
+    batch: impl Iterator<Item = &'a Slot<'a>>,
+    plans: &mut [Plan],
+    surroundings: Surroundings<'_>,
+) {
     for Slot { index, original, .. } in batch {
         if let Some(plan @ Plan::Retry(_)) = plans.get_mut(*index)
             && original.attempts > MAX_RETRIES
@@ -379,9 +387,10 @@ async fn settle(
     verdicts
 }
 
-/// Commits what of the batch, and of the consumer's own report, the Ledger does not have yet.
+/// Commits what of the batch, and of the consumer's own report, the ledger with this number does not have yet.
 async fn commit(
     batch: &[Slot<'_>],
+    number: u32,
     ledger: &impl LedgerPort,
     report: &RefCell<SelfReport>,
     surroundings: Surroundings<'_>,
@@ -400,7 +409,7 @@ async fn commit(
     }
     let mut carries_report = true;
     for _ in 0..MAX_COMMIT_TRIES {
-        let own = if carries_report { report.borrow_mut().next_record(surroundings.now_ms) } else { None };
+        let own = if carries_report { report.borrow_mut().next_record(number, surroundings.now_ms) } else { None };
         if fresh.is_empty() && own.is_none() {
             return Ok(());
         }
@@ -417,14 +426,14 @@ async fn commit(
         }
         let own_record = own.as_ref().map(|(record, _)| record);
         let records = fresh.iter().map(|decoded| &decoded.record).chain(own_record);
-        let response = ledger.commit(&encode_request(records, &delta, &contradicting)).await?;
+        let response = ledger.commit(number, &encode_request(records, &delta, &contradicting)).await?;
         if response.applied {
             if let Some((record, _)) = own {
-                report.borrow_mut().confirm(record.sequence);
+                report.borrow_mut().confirm(number, record.sequence);
             }
             return Ok(());
         }
-        let own_sequence = own.map(|(record, _)| record.sequence);
+        let own_sequence = own.map(|(record, _)| (number, record.sequence));
         let is_report_known = drop_what_was_in_the_way(&response, &mut fresh, own_sequence, report)?;
         // The batches of an isolate share its report, and may find again and again that another one committed it first.
         // A batch that did goes on without: what is left to report is committed at its end.
@@ -437,7 +446,7 @@ async fn commit(
 fn drop_what_was_in_the_way(
     response: &CommitResponse,
     fresh: &mut Vec<&Decoded>,
-    own_sequence: Option<u64>,
+    own_sequence: Option<(u32, u64)>,
     report: &RefCell<SelfReport>,
 ) -> Result<bool, LedgerFailure> {
     let expected = fresh.len().saturating_add(usize::from(own_sequence.is_some()));
@@ -455,8 +464,8 @@ fn drop_what_was_in_the_way(
         }
         _ => true,
     });
-    if let (Some(sequence), Some(Verdict::Duplicate | Verdict::Expired)) = (own_sequence, verdicts.next()) {
-        report.confirm(sequence);
+    if let (Some((ledger, sequence)), Some(Verdict::Duplicate | Verdict::Expired)) = (own_sequence, verdicts.next()) {
+        report.confirm(ledger, sequence);
         return Ok(true);
     }
     if dropped { Ok(false) } else { Err(LedgerFailure("a refusal that names no record".into())) }

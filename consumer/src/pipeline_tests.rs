@@ -24,6 +24,8 @@ mod custom_metrics;
 mod otlp;
 #[path = "pipeline/outcome_tests.rs"]
 mod outcomes;
+#[path = "pipeline/parts_tests.rs"]
+mod several_ledgers;
 
 const NOW: u64 = 1_800_000_000_000;
 
@@ -64,7 +66,7 @@ impl FakeLedger {
 }
 
 impl LedgerPort for FakeLedger {
-    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, _ledger: u32, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         let fault = self.faults.borrow_mut().pop_front().flatten();
         if fault == Some(LedgerFault::Before) {
             return Err(LedgerFailure("down".into()));
@@ -204,6 +206,7 @@ fn message(sequence: u64) -> QueueMessage {
     };
     let envelope = Envelope {
         stream_id: StreamId([7; 16]),
+        ledgers: 1,
         sequence,
         window_start_ms: NOW - 2_000,
         window_end_ms: NOW - 1_000,
@@ -606,7 +609,7 @@ fn an_empty_batch_is_no_trouble() {
 fn a_ledger_that_answers_nonsense_is_a_failure_and_not_a_loop() {
     struct Nonsense(CommitResponse);
     impl LedgerPort for Nonsense {
-        async fn commit(&self, _request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
+        async fn commit(&self, _ledger: u32, _request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
             Ok(self.0.clone())
         }
     }
@@ -654,7 +657,7 @@ fn dimensions_are_switched_on_and_off_without_losing_or_doubling_a_count() {
 struct Slow<'a>(&'a FakeLedger, usize);
 
 impl LedgerPort for Slow<'_> {
-    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, ledger: u32, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         let mut turns = self.1;
         std::future::poll_fn(|context| match turns.checked_sub(1) {
             None => std::task::Poll::Ready(()),
@@ -665,7 +668,7 @@ impl LedgerPort for Slow<'_> {
             }
         })
         .await;
-        self.0.commit(request).await
+        self.0.commit(ledger, request).await
     }
 }
 

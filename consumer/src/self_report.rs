@@ -3,7 +3,10 @@
 //! The outcome of a message that was applied is part of that message's own delta, so it is counted exactly when the
 //! message is. The rest (duplicates, deliveries to the backend, batch sizes) belongs to no message: it is collected here
 //! and committed under a stream and sequence of this isolate, so that a commit whose answer was lost is not counted
-//! twice when it is sent again.
+//! twice when it is sent again. With several ledgers it goes to whichever the batch goes to, which spares ledger 0 a
+//! request for each batch of the others: each ledger sees a stream of its own, with the same id.
+
+use std::collections::BTreeMap;
 
 use tributary_proto::envelope::StreamId;
 use tributary_telemetry::Delta;
@@ -14,17 +17,24 @@ use crate::ledger::commit::{Record, StreamKind};
 #[derive(Debug)]
 pub struct SelfReport {
     stream_id: StreamId,
+    /// By number.
+    ledgers: BTreeMap<u32, Sent>,
+    /// Not sent yet.
+    open: Delta,
+}
+
+/// What one ledger was sent.
+#[derive(Debug, Default)]
+struct Sent {
     last_sequence: u64,
     /// Sent at least once, not known to be applied. Frozen: its record must keep its content.
     in_doubt: Option<(Record, Delta)>,
-    /// Not sent yet.
-    open: Delta,
 }
 
 impl SelfReport {
     /// Starts a stream. The id is 16 random bytes, drawn once per isolate.
     pub fn new(stream_id: StreamId) -> Self {
-        Self { stream_id, last_sequence: 0, in_doubt: None, open: Delta::new() }
+        Self { stream_id, ledgers: BTreeMap::new(), open: Delta::new() }
     }
 
     /// What was collected and not sent yet.
@@ -32,26 +42,29 @@ impl SelfReport {
         &mut self.open
     }
 
-    /// The record to commit next, if there is any: the one in doubt, else what is open, which is frozen by that.
-    pub fn next_record(&mut self, now_ms: u64) -> Option<(Record, Delta)> {
-        if self.in_doubt.is_none() && !self.open.is_empty() {
-            self.last_sequence = self.last_sequence.saturating_add(1);
+    /// The record to commit next to a ledger, if there is any: the one in doubt there, else what is open, which is frozen
+    /// by that.
+    pub fn next_record(&mut self, ledger: u32, now_ms: u64) -> Option<(Record, Delta)> {
+        let sent = self.ledgers.entry(ledger).or_default();
+        if sent.in_doubt.is_none() && !self.open.is_empty() {
+            sent.last_sequence = sent.last_sequence.saturating_add(1);
             let record = Record {
                 stream_id: self.stream_id,
-                sequence: self.last_sequence,
+                sequence: sent.last_sequence,
                 window_end_ms: now_ms,
                 kind: StreamKind::Consumer,
                 resolver_id: String::new(),
             };
-            self.in_doubt = Some((record, std::mem::take(&mut self.open)));
+            sent.in_doubt = Some((record, std::mem::take(&mut self.open)));
         }
-        self.in_doubt.clone()
+        sent.in_doubt.clone()
     }
 
-    /// The Ledger has this record.
-    pub fn confirm(&mut self, sequence: u64) {
-        if self.in_doubt.as_ref().is_some_and(|(record, _)| record.sequence == sequence) {
-            self.in_doubt = None;
+    /// The ledger has this record.
+    pub fn confirm(&mut self, ledger: u32, sequence: u64) {
+        let Some(sent) = self.ledgers.get_mut(&ledger) else { return };
+        if sent.in_doubt.as_ref().is_some_and(|(record, _)| record.sequence == sequence) {
+            sent.in_doubt = None;
         }
     }
 }

@@ -188,6 +188,7 @@ fn a_stored_state_of_schema_1_is_migrated_and_one_of_today_is_refused_by_nobody_
         status: Default::default(),
         dimensions_budget: 50,
         journal: Default::default(),
+        others: Default::default(),
     };
     book.floors.forget(StreamKind::Legacy, NOW - 500);
     let sealed = StoredState::seal(&book);
@@ -210,6 +211,7 @@ fn envelope() -> Envelope {
     let logs = br#"{"telemetryData":{"resolveRate":[{"count":5,"reason":"RESOLVE_REASON_MATCH"}]}}"#;
     Envelope {
         stream_id: StreamId([0xab; 16]),
+        ledgers: 1,
         sequence: 3,
         window_start_ms: NOW - 2_000,
         window_end_ms: NOW - 1_000,
@@ -338,6 +340,16 @@ fn an_older_consumer_passes_over_no_metrics_of_opentelemetry() {
     let decoded = decode(&message(bytes), "default").unwrap();
     assert_eq!(decoded.otlp.delta.get("adds", &LabelSet::empty()), Some(&Value::Counter(7)));
     assert_eq!(decoded.dropped.len(), 1);
+}
+
+/// One that passed over the number would count the record in ledger 0, and the consumer of today again in another.
+#[test]
+fn an_older_consumer_passes_over_no_ledgers_and_that_of_today_counts_older_producers_where_they_were_counted() {
+    let bytes = today("envelope.5.hex", &Envelope { ledgers: 4, ..envelope() }.encode().unwrap());
+    assert!(!is_taken_by_the_first_version(&bytes));
+    assert_eq!(OldEnvelope::decode(bytes.as_slice()).unwrap().format, 5, "nor by any that knows 4 at most");
+    assert_eq!(decode(&message(bytes), "default").unwrap().ledger, 3, "for ever");
+    assert_eq!(decode(&message(envelope().encode().unwrap()), "default").unwrap().ledger, 0);
 }
 
 /// An older Ledger applies the merged delta with the custom metrics in it; what contradicts it is left out.

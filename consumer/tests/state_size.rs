@@ -176,6 +176,7 @@ fn message(stream: u64, resolver_id: &str, telemetry: TelemetryData) -> Decoded 
     let logs = WriteFlagLogsRequest { telemetry_data: Some(telemetry), ..WriteFlagLogsRequest::default() };
     let envelope = Envelope {
         stream_id: id(stream),
+        ledgers: 1,
         sequence: 1,
         window_start_ms: NOW - 1,
         window_end_ms: NOW,

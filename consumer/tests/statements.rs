@@ -21,6 +21,7 @@ use tributary_consumer::ledger::{
     import,
     journal::{self, StoredEntry, StoredMark},
     migration::{self, StoredMissing},
+    shards,
     storage::{self, StoredState, StoredStream, StoredTally},
     stream::StreamProgress,
 };
@@ -116,6 +117,23 @@ fn the_longest_silent_of_one_kind_are_chosen_and_the_silent_of_all() {
     assert_eq!(ids(oldest), ["00".repeat(16)]);
     assert_eq!(ids(silent), ["01".repeat(16), "ff".repeat(16)]);
     assert_eq!(ids(left), ["01".repeat(16), "ab".repeat(16)]);
+}
+
+#[test]
+fn copies_of_ledgers_are_replaced_by_number_and_a_ledger_is_numbered_once() {
+    let mut statements: Vec<(&str, Json)> = shards::CREATE.into_iter().map(|text| (text, json!([]))).collect();
+    statements.push((shards::SELECT_NUMBER, json!([])));
+    statements.push((shards::INSERT_NUMBER, json!([7])));
+    statements.push((shards::SELECT_NUMBER, json!([])));
+    for (number, checksum, taken_ms, copy) in [(2, 11, 100, 1), (1, 12, 200, 2), (2, 13, 300, 3)] {
+        statements.push((shards::UPSERT, json!([number, checksum, taken_ms, { "blob": [copy] }])));
+    }
+    statements.push((shards::SELECT, json!([])));
+    let results = sqlite(&statements);
+    assert!(results[2].is_empty());
+    assert_eq!(results[4], [json!({"number": 7})]);
+    let row = |number: u32, checksum: u32, taken_ms: u32, copy: u32| json!({"number": number, "checksum": checksum, "taken_ms": taken_ms, "copy": { "blob": [copy] }});
+    assert_eq!(results.last().unwrap()[..], [row(1, 12, 200, 2), row(2, 13, 300, 3)]);
 }
 
 #[test]

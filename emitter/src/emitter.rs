@@ -7,7 +7,7 @@ use tributary_proto::envelope::{MAX_RESOLVER_ID_BYTES, StreamId};
 use worker::{Context, Env, console_error, console_warn};
 
 use crate::clock;
-use crate::config::{Config, QUEUE_BINDING};
+use crate::config::{Config, QUEUE_BINDING, queue_binding};
 use crate::flusher::LeaseId;
 use crate::isolate::{Isolate, Notes};
 use crate::platform::{self, Queue};
@@ -53,7 +53,8 @@ impl Emitter {
         Self { name, queue: QUEUE_BINDING }
     }
 
-    /// The same with another queue binding.
+    /// The same with another queue binding. With several queues (`QUEUE_SHARDS`) it is that of the first, and the others
+    /// have its name with `_1`, `_2` … behind it.
     #[must_use]
     pub const fn queue(self, binding: &'static str) -> Self {
         Self { queue: binding, ..self }
@@ -86,8 +87,8 @@ impl Emitter {
                 console_error!("tributary: no randomness outside of a handler; nothing is sent");
                 return None;
             };
-            let (config, problem) = Config::parse(|name| platform::env_text(env, name));
-            if let Some(problem) = problem {
+            let (config, problems) = Config::parse(|name| platform::env_text(env, name));
+            for problem in problems {
                 console_error!("tributary: {problem}");
             }
             let isolate = Rc::new(Isolate::new(StreamId(stream_id), self.name, config));
@@ -103,7 +104,13 @@ async fn flush(isolate: Rc<Isolate>, env: Env, queue: &'static str, lease: Optio
     let (attempt, notes) = isolate.seal_and_take(clock::epoch_ms(), lease);
     warn(&notes);
     let port = Queue { env: &env, binding: queue };
-    let sent = send(&port, attempt, |sequences| isolate.flusher.borrow_mut().confirm(sequences)).await;
+    let confirm = |sequences: &[u64]| isolate.flusher.borrow_mut().confirm(sequences);
+    let avoided = |number: u32, failure: &str| {
+        if isolate.config.queue_shards > 1 {
+            console_warn!("tributary: the queue {} fails: {failure}", queue_binding(queue, number));
+        }
+    };
+    let sent = send(&port, &isolate.queues, attempt, confirm, avoided).await;
     if let Err(unsent) = sent {
         isolate.flusher.borrow_mut().release(unsent.id, &unsent.sequences);
         let messages = unsent.sequences.len();

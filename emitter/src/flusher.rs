@@ -29,6 +29,9 @@ use crate::registry::Recorded;
 pub struct Identity {
     /// The stream.
     pub stream_id: StreamId,
+    /// How many ledgers there are, 1 to `MAX_LEDGERS`. Never changes while the stream lives, since its records are
+    /// remembered where it says.
+    pub ledgers: u32,
     /// Who sends: the name under which the records are accounted for. Not empty and at most `MAX_RESOLVER_ID_BYTES`.
     pub name: String,
     /// What else is the same for all of the isolate, by name; values of at most `MAX_DIMENSION_BYTES`.
@@ -284,6 +287,7 @@ impl Flusher {
         let sequence = self.last_sequence.saturating_add(1);
         let envelope = Envelope {
             stream_id: self.identity.stream_id,
+            ledgers: self.identity.ledgers,
             sequence,
             window_start_ms,
             window_end_ms,

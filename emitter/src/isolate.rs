@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::family;
 use crate::flusher::{Flusher, Identity, LeaseId, Role, Sealed};
 use crate::outbox::Attempt;
+use crate::queues::Queues;
 
 /// The state of one isolate of a Worker that has only metrics to send.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Isolate {
     pub config: Config,
     /// The deltas on their way.
     pub flusher: RefCell<Flusher>,
+    /// Where they go.
+    pub queues: RefCell<Queues>,
 }
 
 /// What sealing has to say to whoever reads the log.
@@ -34,8 +37,10 @@ pub struct Notes {
 impl Isolate {
     /// A fresh isolate of the Worker `name`.
     pub fn new(stream_id: StreamId, name: &str, config: Config) -> Self {
-        let identity = Identity { stream_id, name: name.to_owned(), dimensions: BTreeMap::new() };
-        Self { config, flusher: RefCell::new(Flusher::new(identity)) }
+        let ledgers = config.queue_shards;
+        let identity = Identity { stream_id, ledgers, name: name.to_owned(), dimensions: BTreeMap::new() };
+        let queues = RefCell::new(Queues::new(stream_id, config.queue_shards));
+        Self { config, flusher: RefCell::new(Flusher::new(identity)), queues }
     }
 
     /// Says what a request has to do with what it recorded: `None` if nothing, because there is nothing to send or somebody

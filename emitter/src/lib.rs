@@ -6,7 +6,7 @@
 //! - **For any Worker**: a [`Family`] is a `static`, [`Counter`], [`Gauge`] and [`Histogram`] record into it without a wait
 //!   and, where the series exists, without allocation; [`Emitter::flush`] in each handler does the rest.
 //! - **For producers with more to send** (the flag resolver): [`flusher`] coalesces what requests push into numbered
-//!   envelopes, [`outbox`] keeps each until the queue has it, [`send`] tries a few times. All of these are plain Rust
+//!   envelopes, [`outbox`] keeps each until the queue has it, [`send`] tries a few times, on the [`queues`] that there are. All of these are plain Rust
 //!   with plain inputs; [`platform`] is the only module that talks to the runtime. What any code of the isolate recorded
 //!   in families is what [`drain`] gives.
 //!
@@ -22,6 +22,7 @@ pub mod isolate;
 pub mod limits;
 pub mod outbox;
 pub mod platform;
+pub mod queues;
 pub mod registry;
 pub mod send;
 

@@ -20,8 +20,16 @@ pub const SEND_TIMEOUT_MS: u64 = 2_500;
 /// Waits between the attempts of one flush, in milliseconds; one more attempt than waits.
 pub const SEND_BACKOFF_MS: [u64; 2] = [100, 400];
 
+/// The most queues that a batch is offered to between two waits. With three rounds that is every one of nine queues, or
+/// each of three queues three times; an invocation on the free plan may call 50 services.
+pub const MAX_QUEUES_A_ROUND: usize = 3;
+
+/// For how long a queue that failed is tried last, in milliseconds. A queue that hangs costs [`SEND_TIMEOUT_MS`] each time
+/// that it comes first.
+pub const AVOID_MS: u64 = 30_000;
+
 /// Time after which messages taken by a flusher count as abandoned and may be sent by another, in milliseconds. Three
-/// attempts and their waits are 3 × 2,500 + 500 = 8,000.
+/// attempts and their waits are 3 × 2,500 + 500 = 8,000; on several queues no attempt begins that could end later.
 pub const IN_FLIGHT_MS: u64 = 9_000;
 
 /// The most messages of one `sendBatch` (Cloudflare docs, Queues › Platform › Limits).
@@ -42,7 +50,7 @@ pub const MAX_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_PENDING_ASSIGNMENTS: u64 = 2_000;
 
 /// Room that an envelope needs beside its flag logs and metrics: format 2 bytes, stream id 18, sequence 11, window 22,
-/// resolver id 136, dimensions 110, four drop records 104, the headers of the flag logs and of the metrics 4 each.
+/// resolver id 136, dimensions 110, four drop records 104, the headers of the flag logs and of the metrics 4 each, ledgers 2.
 pub const ENVELOPE_OVERHEAD_BYTES: usize = 512;
 
 /// The most bytes of flag logs and metrics of one envelope together, and so of one fragment of flag logs.

@@ -9,6 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 use worker::{Delay, Env};
 
 use crate::clock;
+use crate::config::queue_binding;
 use crate::outbox::Outgoing;
 use crate::send::Port;
 
@@ -42,18 +43,20 @@ pub async fn wait(milliseconds: u64) {
     Delay::from(Duration::from_millis(milliseconds)).await;
 }
 
-/// A queue binding, for the request that it belongs to.
+/// The queue bindings, for the request that they belong to.
 #[derive(Clone, Debug)]
 pub struct Queue<'a> {
     /// The environment of the request.
     pub env: &'a Env,
-    /// Name of the binding.
+    /// Name of the first binding; see [`queue_binding`].
     pub binding: &'a str,
 }
 
 impl Port for Queue<'_> {
-    async fn send(&self, batch: &[Outgoing]) -> Result<(), String> {
-        self.send_raw(batch).await.map_err(|error| js_message(&error))
+    async fn send(&self, queue: u32, batch: &[Outgoing]) -> Result<(), String> {
+        let binding = queue_binding(self.binding, queue);
+        let Ok(queue) = self.env.queue(&binding) else { return Err(format!("no queue is bound as {binding}")) };
+        send_raw(JsValue::from(queue).unchecked_into(), batch).await.map_err(|error| js_message(&error))
     }
 
     async fn wait(&self, milliseconds: u64) {
@@ -65,28 +68,25 @@ impl Port for Queue<'_> {
     }
 }
 
-impl Queue<'_> {
-    /// `worker` has no bytes messages, so this talks to the binding itself. `contentType` stands at the top level of a
-    /// batch entry; the queue detaches the buffer that it is given, so each is a copy.
-    async fn send_raw(&self, batch: &[Outgoing]) -> Result<(), JsValue> {
-        let queue: worker::worker_sys::Queue = JsValue::from(self.env.queue(self.binding)?).unchecked_into();
-        let content_type = |object: &Object| Reflect::set(object, &"contentType".into(), &"bytes".into());
-        let promise = if let [(_, bytes)] = batch {
-            let options = Object::new();
-            content_type(&options)?;
-            queue.send(Uint8Array::from(&**bytes).into(), options.into())?
-        } else {
-            let entries = Array::new();
-            for (_, bytes) in batch {
-                let entry = Object::new();
-                Reflect::set(&entry, &"body".into(), &Uint8Array::from(&**bytes))?;
-                content_type(&entry)?;
-                entries.push(&entry);
-            }
-            queue.send_batch(entries, JsValue::UNDEFINED)?
-        };
-        JsFuture::from(promise).await.map(drop)
-    }
+/// `worker` has no bytes messages, so this talks to the binding itself. `contentType` stands at the top level of a batch
+/// entry; the queue detaches the buffer that it is given, so each is a copy.
+async fn send_raw(queue: worker::worker_sys::Queue, batch: &[Outgoing]) -> Result<(), JsValue> {
+    let content_type = |object: &Object| Reflect::set(object, &"contentType".into(), &"bytes".into());
+    let promise = if let [(_, bytes)] = batch {
+        let options = Object::new();
+        content_type(&options)?;
+        queue.send(Uint8Array::from(&**bytes).into(), options.into())?
+    } else {
+        let entries = Array::new();
+        for (_, bytes) in batch {
+            let entry = Object::new();
+            Reflect::set(&entry, &"body".into(), &Uint8Array::from(&**bytes))?;
+            content_type(&entry)?;
+            entries.push(&entry);
+        }
+        queue.send_batch(entries, JsValue::UNDEFINED)?
+    };
+    JsFuture::from(promise).await.map(drop)
 }
 
 /// The message of what JavaScript threw, without its stack.

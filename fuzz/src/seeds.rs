@@ -203,6 +203,7 @@ fn json(logs: &WriteFlagLogsRequest) -> Vec<u8> {
 fn envelope(sequence: u64, logs: &WriteFlagLogsRequest) -> Vec<u8> {
     let envelope = Envelope {
         stream_id: StreamId([0xab; 16]),
+        ledgers: 1,
         sequence,
         window_start_ms: TIME_MS,
         window_end_ms: TIME_MS + 1_000,
@@ -243,6 +244,7 @@ fn envelope_of_otlp() -> Vec<u8> {
 fn commits() -> Vec<u8> {
     let record = |stream: u8, sequence| Record {
         stream_id: StreamId([stream; 16]),
+        ledgers: 1,
         sequence,
         window_end_ms: TIME_MS,
         kind: StreamKind::Producer,

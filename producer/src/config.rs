@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tributary_emitter::config::parse_queue_shards;
 use tributary_proto::envelope::{MAX_DIMENSION_BYTES, MAX_RESOLVER_ID_BYTES};
 use tributary_state::StateKey;
 use tributary_state::sealed::KEY_VARIABLE;
@@ -37,6 +38,8 @@ pub const FORCE_APPLY: &str = "FORCE_APPLY";
 pub const RESOLVER_ID: &str = "RESOLVER_ID";
 /// Name of the variable with the `environment` dimension.
 pub const ENVIRONMENT: &str = "ENVIRONMENT";
+/// Name of the variable with the number of queues.
+pub const QUEUE_SHARDS: &str = tributary_emitter::config::QUEUE_SHARDS;
 /// Name of the variable with the coalescing window.
 pub const FLUSH_INTERVAL_MS: &str = "FLUSH_INTERVAL_MS";
 /// Binding of the KV namespace that holds sticky assignments. Optional: without it there are none.
@@ -92,6 +95,8 @@ pub struct Config {
     pub environment: Option<String>,
     /// `FLUSH_INTERVAL_MS`: time for which deltas coalesce, 0 to 20,000; 0 sends at once. Default 1,000.
     pub flush_interval_ms: u64,
+    /// `QUEUE_SHARDS`: queues that carry delta records, 1 to 16. Default 1.
+    pub queue_shards: u32,
     /// `STATE_REFRESH_MS`: age at which the resolver state is read again, 1,000 to 86,400,000. Default 15,000.
     pub state_refresh_ms: u64,
     /// `MATERIALIZATION_TTL_SECONDS`: how long a sticky assignment is kept from the time it was made, 60 to 315,360,000;
@@ -109,6 +114,7 @@ impl Default for Config {
             resolver_id: "cf-resolver".to_owned(),
             environment: None,
             flush_interval_ms: 1_000,
+            queue_shards: 1,
             state_refresh_ms: 15_000,
             materialization_ttl_secs: Some(DEFAULT_MATERIALIZATION_TTL_SECS),
         }
@@ -222,6 +228,13 @@ impl Config {
             fits
         });
 
+        let queue_shards = text(QUEUE_SHARDS).map_or(defaults.queue_shards, |text| {
+            parse_queue_shards(&text).unwrap_or_else(|| {
+                problems.push(unusable(QUEUE_SHARDS, "a whole number from 1 to 16", "1"));
+                defaults.queue_shards
+            })
+        });
+
         let mut millis = |name, default, least, most| millis(name, text(name), default, (least, most), &mut problems);
         let flush_interval_ms = millis(FLUSH_INTERVAL_MS, defaults.flush_interval_ms, 0, MAX_FLUSH_INTERVAL_MS);
         let state_refresh_ms =
@@ -243,6 +256,7 @@ impl Config {
             resolver_id,
             environment,
             flush_interval_ms,
+            queue_shards,
             state_refresh_ms,
             materialization_ttl_secs: (ttl_secs > 0).then_some(ttl_secs),
         };

@@ -22,6 +22,8 @@ use crate::fragment::Cut;
 pub struct Identity {
     /// The stream.
     pub stream_id: StreamId,
+    /// How many ledgers there are; see [`stream::Identity`].
+    pub ledgers: u32,
     /// The `resolver_id` label; not empty and at most `MAX_RESOLVER_ID_BYTES`, see [`crate::config::Config`].
     pub resolver_id: String,
     /// What else is the same for all of the isolate, by name; values of at most `MAX_DIMENSION_BYTES`.
@@ -53,8 +55,8 @@ pub struct Flusher {
 impl Flusher {
     /// A stream that has sent nothing.
     pub fn new(identity: Identity) -> Self {
-        let Identity { stream_id, resolver_id, dimensions, sdk, resolver_version } = identity;
-        let stream = stream::Flusher::new(stream::Identity { stream_id, name: resolver_id, dimensions });
+        let Identity { stream_id, ledgers, resolver_id, dimensions, sdk, resolver_version } = identity;
+        let stream = stream::Flusher::new(stream::Identity { stream_id, ledgers, name: resolver_id, dimensions });
         Self { sdk, resolver_version, telemetry: TelemetryDelta::new(), stream }
     }
 

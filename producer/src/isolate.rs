@@ -10,6 +10,7 @@ use std::rc::Rc;
 use confidence_resolver::telemetry::build_request_telemetry;
 use serde_json::Value;
 use tributary_emitter::outbox::Attempt;
+use tributary_emitter::queues::Queues;
 use tributary_proto::envelope::{COLO, ENVIRONMENT, MAX_DIMENSION_BYTES, StreamId};
 use tributary_proto::flag_logs::{Sdk, SdkId, sdk};
 
@@ -34,6 +35,8 @@ pub struct Isolate {
     pub state: RefCell<StateCache>,
     /// The deltas on their way.
     pub flusher: RefCell<Flusher>,
+    /// Where they go.
+    pub queues: RefCell<Queues>,
     /// What was assigned a moment ago; `None` where there is no store for sticky assignments.
     pub assignments: Option<RefCell<Recent>>,
 }
@@ -80,6 +83,7 @@ impl Isolate {
         }
         let identity = Identity {
             stream_id,
+            ledgers: config.queue_shards,
             resolver_id: config.resolver_id.clone(),
             dimensions: [(COLO, colo), (ENVIRONMENT, config.environment.clone())]
                 .into_iter()
@@ -92,7 +96,9 @@ impl Isolate {
             },
             resolver_version: build_request_telemetry(None, &[]).resolver_version,
         };
-        Ok(Self { config, state: RefCell::default(), flusher: RefCell::new(Flusher::new(identity)), assignments: None })
+        let queues = RefCell::new(Queues::new(stream_id, config.queue_shards));
+        let flusher = RefCell::new(Flusher::new(identity));
+        Ok(Self { config, state: RefCell::default(), flusher, queues, assignments: None })
     }
 
     /// Takes in what a request left behind and says what its `waitUntil` has to do. `deferred_micros` is the later clock

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use futures::future::{Either, select};
 use js_sys::Reflect;
 use serde_json::Value;
+use tributary_emitter::config::queue_binding;
 use tributary_emitter::outbox::Attempt;
 use tributary_emitter::platform::{Queue, env_text};
 use tributary_emitter::send::{self, Unsent};
@@ -143,19 +144,21 @@ async fn report(isolate: Rc<Isolate>, env: Env) {
 
 /// Sends what a flusher took; what is not sent is left to the next flush.
 async fn send(isolate: &Isolate, env: &Env, attempt: Attempt) {
-    let port = Queue { env, binding: queue_binding() };
+    let port = Queue { env, binding: QUEUE_BINDING };
     let confirm = |sequences: &[u64]| isolate.flusher.borrow_mut().confirm(sequences);
-    if let Err(Unsent { id, sequences, failure }) = send::send(&port, attempt, confirm).await {
+    let avoided = |queue: u32, failure: &str| {
+        if isolate.config.queue_shards > 1 {
+            let binding = queue_binding(QUEUE_BINDING, queue);
+            let fields = [("queue", Value::from(binding)), ("message", Value::from(without_quoted(failure)))];
+            log::write(Level::Warn, "queue_avoided", &fields);
+        }
+    };
+    let sent = send::send(&port, &isolate.queues, attempt, confirm, avoided).await;
+    if let Err(Unsent { id, sequences, failure }) = sent {
         isolate.flusher.borrow_mut().release(id, &sequences);
         let fields = [("messages", Value::from(sequences.len())), ("message", Value::from(without_quoted(&failure)))];
         log::write(Level::Error, "queue_send_failed", &fields);
     }
-}
-
-/// The queue that this stream sends to. With several queues (`QUEUE_SHARDS`), the stream's own comes first here and the
-/// others follow as fallback.
-fn queue_binding() -> &'static str {
-    QUEUE_BINDING
 }
 
 async fn resolver_state(isolate: &Rc<Isolate>, env: &Env, context: &Context) -> Result<Rc<LoadedState>, ApiError> {

@@ -42,8 +42,15 @@ pub const FORMAT_METRICS: u32 = 2;
 /// The format of a message whose assignments are packed.
 pub const FORMAT_PACKED: u32 = 3;
 
-/// The format of a message with OpenTelemetry's metrics. The highest that this crate reads.
+/// The format of a message with OpenTelemetry's metrics.
 pub const FORMAT_OTLP: u32 = 4;
+
+/// The format of a message whose stream belongs to one of several ledgers. The highest that this crate reads.
+pub const FORMAT_LEDGERS: u32 = 5;
+
+/// The most ledgers of an installation, and the most queues that carry its deltas. One queue takes 5,000 messages a second
+/// (Cloudflare docs, Queues › Platform › Limits), so these take 80,000.
+pub const MAX_LEDGERS: u32 = 16;
 
 /// The most bytes of a `resolver_id`.
 pub const MAX_RESOLVER_ID_BYTES: usize = 128;
@@ -60,6 +67,18 @@ pub const MAX_DIMENSION_BYTES: usize = 64;
 /// The run of deltas of one isolate: 16 random bytes, drawn once per isolate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub [u8; 16]);
+
+impl StreamId {
+    /// The share of the stream among `count` ledgers, or queues: 0 to `count` - 1, and 0 where there are none. The same
+    /// for ever: what is remembered of a stream is in the ledger with this number.
+    ///
+    /// An id is random bytes, so this is a hash as it stands. The bias of the modulo is below 2^-60.
+    #[must_use]
+    pub fn share(&self, count: u32) -> u32 {
+        let head = u64::from_be_bytes(self.0.first_chunk().copied().unwrap_or_default());
+        head.checked_rem(count.into()).and_then(|share| u32::try_from(share).ok()).unwrap_or(0)
+    }
+}
 
 impl StreamId {
     /// Reads a stream id from bytes that came from outside.
@@ -94,6 +113,8 @@ impl std::fmt::Display for StreamId {
 pub struct Envelope {
     /// The stream that the record belongs to.
     pub stream_id: StreamId,
+    /// How many ledgers the stream's producer knew when the stream began, 1 to [`MAX_LEDGERS`]: see [`Envelope::ledger`].
+    pub ledgers: u32,
     /// Its number in the stream, from 1.
     pub sequence: u64,
     /// Start of the time that the delta covers, in milliseconds since the epoch.
@@ -131,7 +152,7 @@ pub enum EnvelopeError {
     #[error("not an envelope: {0}")]
     Protobuf(String),
     /// From a newer producer, or not an envelope.
-    #[error("format {0}, this reader knows {FORMAT} to {FORMAT_OTLP}")]
+    #[error("format {0}, this reader knows {FORMAT} to {FORMAT_LEDGERS}")]
     Format(u32),
     /// It holds what older readers would pass over, and is of their format.
     #[error("a message of format {format} with what takes {needed}")]
@@ -147,6 +168,9 @@ pub enum EnvelopeError {
         /// Its length.
         bytes: usize,
     },
+    /// No installation has so many ledgers.
+    #[error("{0} ledgers, 1 to {MAX_LEDGERS} are taken")]
+    Ledgers(u32),
     /// Sequences start at 1.
     #[error("sequence 0")]
     Sequence,
@@ -179,7 +203,11 @@ impl EnvelopeError {
             Self::TooLarge { .. } => "oversize",
             Self::Protobuf(_) => "protobuf",
             Self::Format(_) | Self::FormatTooLow { .. } => "format",
-            Self::StreamId { .. } | Self::Sequence | Self::Window { .. } | Self::ResolverId { .. } => "invalid",
+            Self::StreamId { .. }
+            | Self::Ledgers(_)
+            | Self::Sequence
+            | Self::Window { .. }
+            | Self::ResolverId { .. } => "invalid",
             Self::FlagLogs(_) => "flag_logs",
             Self::Metrics(_) => "metrics",
         }
@@ -206,6 +234,7 @@ impl Envelope {
             resource_metrics: self.resource_metrics.clone(),
             metrics: self.metrics.clone(),
             assignments,
+            ledgers: if self.ledgers == 1 { 0 } else { self.ledgers },
         };
         within(message.encoded_len(), MAX_ENVELOPE_BYTES)?;
         Ok(message.encode_to_vec())
@@ -264,6 +293,12 @@ impl Envelope {
         if assignments.is_empty() { Ok(self) } else { Err(EnvelopeError::Format(FORMAT_PACKED)) }
     }
 
+    /// Number of the ledger that the stream belongs to, from 0.
+    #[must_use]
+    pub fn ledger(&self) -> u32 {
+        self.stream_id.share(self.ledgers)
+    }
+
     /// Decodes the flag logs inside.
     ///
     /// # Errors
@@ -285,7 +320,9 @@ impl Envelope {
     /// The lowest format whose readers pass over nothing that is in it.
     fn format(&self, is_packed: bool) -> u32 {
         let has_recordings = self.dropped.iter().any(|dropped| dropped.recordings > 0);
-        if !self.resource_metrics.is_empty() {
+        if self.ledgers != 1 {
+            FORMAT_LEDGERS
+        } else if !self.resource_metrics.is_empty() {
             FORMAT_OTLP
         } else if is_packed {
             FORMAT_PACKED
@@ -297,6 +334,9 @@ impl Envelope {
     }
 
     fn check(&self) -> Result<(), EnvelopeError> {
+        if !(1..=MAX_LEDGERS).contains(&self.ledgers) {
+            return Err(EnvelopeError::Ledgers(self.ledgers));
+        }
         if self.sequence == 0 {
             return Err(EnvelopeError::Sequence);
         }
@@ -323,6 +363,7 @@ struct Fields<'a> {
     resource_metrics: &'a [u8],
     metrics: &'a [u8],
     assignments: &'a [u8],
+    ledgers: u32,
 }
 
 impl<'a> Fields<'a> {
@@ -346,6 +387,7 @@ impl<'a> Fields<'a> {
             resource_metrics: &message.resource_metrics,
             metrics: &message.metrics,
             assignments: &message.assignments,
+            ledgers: message.ledgers,
         })
     }
 
@@ -363,6 +405,7 @@ impl<'a> Fields<'a> {
             resource_metrics: &[],
             metrics: &[],
             assignments: &[],
+            ledgers: 0,
         };
         let mut cursor = Cursor::new(bytes);
         let mut last = 0;
@@ -383,6 +426,7 @@ impl<'a> Fields<'a> {
                 (9, Field::Bytes(resource_metrics)) => fields.resource_metrics = resource_metrics,
                 (10, Field::Bytes(metrics)) => fields.metrics = metrics,
                 (11, Field::Bytes(assignments)) => fields.assignments = assignments,
+                (12, Field::Varint(ledgers)) => fields.ledgers = u32::try_from(ledgers).ok()?,
                 _ => return None,
             }
         }
@@ -391,11 +435,12 @@ impl<'a> Fields<'a> {
 
     /// The envelope without its flag logs. What it owns moves into it.
     fn envelope(&mut self) -> Result<Envelope, EnvelopeError> {
-        if !(FORMAT..=FORMAT_OTLP).contains(&self.format) {
+        if !(FORMAT..=FORMAT_LEDGERS).contains(&self.format) {
             return Err(EnvelopeError::Format(self.format));
         }
         let envelope = Envelope {
             stream_id: StreamId::from_slice(self.stream_id)?,
+            ledgers: self.ledgers.max(1),
             sequence: self.sequence,
             window_start_ms: self.window_start_ms,
             window_end_ms: self.window_end_ms,

@@ -111,6 +111,7 @@ fn any_envelope() -> impl Strategy<Value = Envelope> {
     (any::<[u8; 16]>(), 1u64.., any::<u64>(), any::<u64>(), "[a-z]{1,20}", bytes).prop_map(
         |(stream_id, sequence, one, other, resolver_id, flag_logs)| Envelope {
             stream_id: StreamId(stream_id),
+            ledgers: 1,
             sequence,
             window_start_ms: one.min(other),
             window_end_ms: one.max(other),

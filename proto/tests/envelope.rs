@@ -5,13 +5,14 @@
 use proptest::prelude::*;
 use prost::Message as _;
 use tributary_proto::{
-    envelope::{Envelope, EnvelopeError, MAX_ENVELOPE_BYTES, MAX_MESSAGE_BYTES, StreamId, decode_legacy},
+    envelope::{Envelope, EnvelopeError, MAX_ENVELOPE_BYTES, MAX_LEDGERS, MAX_MESSAGE_BYTES, StreamId, decode_legacy},
     v1,
 };
 
 fn envelope() -> Envelope {
     Envelope {
         stream_id: StreamId([0xab; 16]),
+        ledgers: 1,
         sequence: 3,
         window_start_ms: 1_000,
         window_end_ms: 2_000,
@@ -132,6 +133,65 @@ fn writer_and_reader_refuse_the_same() {
             ..Default::default()
         };
         assert_eq!(Envelope::decode(&wire.encode_to_vec()).unwrap_err().reason(), reason);
+    }
+}
+
+#[test]
+fn bytes_with_ledgers_are_as_written_down_and_one_ledger_is_not_written() {
+    let with_ledgers = Envelope { ledgers: 3, ..envelope() };
+    let bytes = with_ledgers.encode().unwrap();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(hex.starts_with("0805"), "format 5");
+    assert!(hex.ends_with("6003"), "12 ledgers: 3");
+    assert_eq!(Envelope::decode(&bytes), Ok(with_ledgers.clone()));
+    let mut wire = v1::Envelope::decode(bytes.as_slice()).unwrap();
+    for format in 1..5 {
+        wire.format = format;
+        let lowered = Envelope::decode(&wire.encode_to_vec());
+        assert_eq!(lowered, Err(EnvelopeError::FormatTooLow { format, needed: 5 }));
+    }
+    // Explicitly one is one.
+    wire.ledgers = 1;
+    assert_eq!(Envelope::decode(&wire.encode_to_vec()), Ok(envelope()));
+    for ledgers in [0, MAX_LEDGERS + 1, u32::MAX] {
+        let refused = Err(EnvelopeError::Ledgers(ledgers));
+        assert_eq!(Envelope { ledgers, ..envelope() }.encode(), refused.clone());
+        if ledgers > 0 {
+            let wire = v1::Envelope { ledgers, format: 5, ..wire.clone() };
+            assert_eq!(Envelope::decode(&wire.encode_to_vec()).map(|envelope| envelope.encode().unwrap()), refused);
+        }
+    }
+    assert_eq!(EnvelopeError::Ledgers(17).reason(), "invalid");
+    assert!(Envelope { ledgers: MAX_LEDGERS, ..envelope() }.encode().is_ok());
+}
+
+/// What is remembered of a stream is in the ledger with this number: it must never be another one.
+#[test]
+fn the_share_of_a_stream_is_as_written_down() {
+    let of = |head: u64, count| {
+        let mut id = [0xee; 16];
+        id[..8].copy_from_slice(&head.to_be_bytes());
+        StreamId(id).share(count)
+    };
+    assert_eq!((of(0, 3), of(1, 3), of(5, 3), of(u64::MAX, 3), of(u64::MAX, 16)), (0, 1, 2, 0, 15));
+    assert_eq!((of(7, 1), of(7, 0)), (0, 0));
+    assert_eq!(Envelope { ledgers: 3, ..envelope() }.ledger(), StreamId([0xab; 16]).share(3));
+}
+
+proptest! {
+    #[test]
+    fn every_share_gets_its_part(seed in any::<u64>(), count in 1..=MAX_LEDGERS) {
+        // Ids as a generator of random bytes gives them.
+        let mut state = seed;
+        let mut streams = vec![0_u32; usize::try_from(count).unwrap()];
+        for _ in 0..count * 400 {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let id = u128::from(mixed ^ (mixed >> 31)) << 64;
+            streams[usize::try_from(StreamId(id.to_be_bytes()).share(count)).unwrap()] += 1;
+        }
+        prop_assert!(streams.iter().all(|streams| (250..=560).contains(streams)), "{streams:?}");
     }
 }
 

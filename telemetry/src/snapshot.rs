@@ -1,10 +1,12 @@
 //! The cumulative state.
 
+mod absorb;
 mod plan;
 mod targets;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+pub use self::absorb::Absorbed;
 use self::plan::{Addition, Plan};
 use crate::{
     Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, Value,

@@ -141,6 +141,16 @@ impl UpDown {
         }
         .ok_or(MergeError::SumOverflow)
     }
+
+    /// What has to be added to `old` to give this; `None` where that is no number. Of a sum that may fall nobody can say
+    /// whether it was reset, and the difference is right either way.
+    pub(crate) fn since(self, old: Self) -> Option<Self> {
+        let integer = match (self, old) {
+            (Self::Integer(new), Self::Integer(old)) => new.checked_sub(old).map(Self::Integer),
+            _ => None,
+        };
+        integer.or_else(|| finite(self.to_f64() - old.to_f64()).map(Self::Float))
+    }
 }
 
 fn finite(sum: f64) -> Option<f64> {

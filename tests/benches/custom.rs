@@ -55,7 +55,7 @@ impl Sender {
         let places =
             (0..series).map(|index| registry.place(&description(index), &[&format!("/some/route/{index}")])).collect();
         let stream_id = StreamId(u128::from(stream).to_be_bytes());
-        let identity = Identity { stream_id, name: "shop".into(), dimensions: BTreeMap::new() };
+        let identity = Identity { stream_id, ledgers: 1, name: "shop".into(), dimensions: BTreeMap::new() };
         let mut sender = Self { registry, places, flusher: Flusher::new(identity) };
         // The first message says of every series that it exists.
         sender.message(NOW);

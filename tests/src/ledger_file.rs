@@ -14,7 +14,10 @@ const SCRIPT: &str = r#"
 import json, pathlib, sqlite3, sys
 def is_ledger(file):
     db = sqlite3.connect(file)
-    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone() is not None
+    has = lambda name: db.execute('SELECT 1 FROM sqlite_master WHERE name = ?', [name]).fetchone() is not None
+    # Ledgers beside the first have a number.
+    is_other = has('identity') and db.execute('SELECT 1 FROM identity').fetchone() is not None
+    return has('state') and not is_other
 files = [file for file in pathlib.Path(sys.argv[1]).rglob('*.sqlite') if is_ledger(file)]
 if len(files) != 1:
     sys.exit(f'{len(files)} databases of a Ledger')
@@ -30,7 +33,7 @@ db.execute('COMMIT')
 print(json.dumps(results))
 "#;
 
-/// Runs statements in the database of the one Ledger below `folder`, in one transaction, and returns the rows of each
+/// Runs statements in the database of the one Ledger below `folder`, or of the first of several, in one transaction, and returns the rows of each
 /// as arrays. A BLOB is an object: `{"blob": [bytes]}`.
 ///
 /// # Errors

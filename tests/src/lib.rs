@@ -18,4 +18,5 @@ pub mod miniflare;
 pub mod otelcol;
 pub mod points;
 pub mod producer;
+pub mod shards;
 pub mod wait;

@@ -22,7 +22,7 @@ pub struct Miniflare {
 }
 
 impl Miniflare {
-    /// Starts `worker` (`consumer`, `producer` or `both`), which persists in `folder`, with these bindings.
+    /// Starts `worker` (`consumer`, `producer`, `both` or `shards`), which persists in `folder`, with these bindings.
     ///
     /// # Errors
     /// Why it did not start.
@@ -30,7 +30,11 @@ impl Miniflare {
         let repository = repository().canonicalize().map_err(|error| error.to_string())?;
         let mut process = Command::new(repository.join("wrangler/node_modules/.bin/node"))
             .arg(repository.join(format!("tests/miniflare/{worker}.mjs")))
-            .arg(if worker == "both" { repository.clone() } else { repository.join(worker).join("build") })
+            .arg(if ["both", "shards"].contains(&worker) {
+                repository.clone()
+            } else {
+                repository.join(worker).join("build")
+            })
             .arg(folder)
             .arg(bindings.to_string())
             .stdin(Stdio::piped())

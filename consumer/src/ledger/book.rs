@@ -10,6 +10,7 @@ use super::{
     commit::{StreamKind, StreamRow},
     floor::{Floors, StreamBounds},
     journal::Journal,
+    shards::Taken,
     storage::{StorageError, StoredState, StoredTally},
 };
 use crate::{
@@ -32,6 +33,8 @@ pub struct Book {
     pub dimensions_budget: usize,
     /// Rows of streams that are not in their table yet.
     pub journal: Journal,
+    /// Other ledgers by number, as of what of them is in the state.
+    pub others: BTreeMap<u32, Taken>,
 }
 
 /// Why streams are forgotten.
@@ -71,11 +74,12 @@ impl Book {
             status: LedgerStatus::default(),
             dimensions_budget: DEFAULT_DIMENSIONS_BUDGET,
             journal: Journal::default(),
+            others: BTreeMap::new(),
         })
     }
 
     /// What is stored, or a new state where nothing at all is stored. The tallies are those of a journal that is folded;
-    /// it has to be put in where it is not new.
+    /// it has to be put in where it is not new, and so have other ledgers.
     ///
     /// # Errors
     /// [`StorageError`]: what is stored cannot be used.
@@ -101,7 +105,7 @@ impl Book {
             Some(stored) => {
                 let (state, floors) = stored.open()?;
                 let (dimensions_budget, journal) = (DEFAULT_DIMENSIONS_BUDGET, Journal::default());
-                Ok(Self { state, floors, status, dimensions_budget, journal })
+                Ok(Self { state, floors, status, dimensions_budget, journal, others: BTreeMap::new() })
             }
             None if status.streams.values().any(|streams| *streams > 0) => Err(StorageError::StateMissing),
             None => Self::new(resolver_id, now_ms),

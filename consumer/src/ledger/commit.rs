@@ -355,33 +355,50 @@ pub fn decide(
     let mut delta = folded.delta.into_owned();
     self_metrics::account_entries(&mut delta, &entries)?;
     let applied = book.state.apply(&delta, now_ms)?;
-    let series_refused = applied.series_refused.saturating_add(applied.series_conflicting);
-    if series_refused > 0 {
-        book.note(now_ms, |delta| self_metrics::series_refused(delta, series_refused))?;
-    }
     let custom = commit
         .custom
         .iter()
         .fold(Applied::default(), |applied, delta| applied.and(book.state.apply_custom(delta, now_ms)));
-    let refusals = [
-        (Refusal::Conflict, custom.series_conflicting),
-        (Refusal::Bound, custom.series_refused),
-        (Refusal::Overflow, custom.series_overflowing),
-    ];
-    book.note(now_ms, |delta| {
-        self_metrics::custom_folded(delta, Folding::Overflow, custom.series_overflowed)?;
-        self_metrics::custom_folded(delta, Folding::Bounds, custom.series_coarsened)?;
-        refusals.into_iter().try_for_each(|(refusal, series)| self_metrics::custom_refused(delta, refusal, series))
-    })?;
-    if series_folded > 0 {
-        book.note(now_ms, |delta| self_metrics::series_folded(delta, series_folded))?;
-    }
+    let series_refused = note_left_out(book, applied, custom, series_folded, now_ms)?;
     let mut rows = BTreeMap::new();
     for (stream_id, change) in changes {
         book.status.row_changed(change.before, Some(&change.row));
         rows.insert(stream_id, change.row);
     }
     Ok(Decision::Apply { rows, given_up, series_refused })
+}
+
+/// Counts the series that were left out of the state, of ours and of custom ones, and those that became `other`. Returns how
+/// many of ours were left out.
+///
+/// # Errors
+/// [`self_metrics::NotRecorded`]
+pub(super) fn note_left_out(
+    book: &mut Book,
+    applied: Applied,
+    custom: Applied,
+    series_folded: u64,
+    now_ms: u64,
+) -> Result<u64, self_metrics::NotRecorded> {
+    let series_refused = applied.series_refused.saturating_add(applied.series_conflicting);
+    let refusals = [
+        (Refusal::Conflict, custom.series_conflicting),
+        (Refusal::Bound, custom.series_refused),
+        (Refusal::Overflow, custom.series_overflowing),
+    ];
+    book.note(now_ms, |delta| {
+        if series_refused > 0 {
+            self_metrics::series_refused(delta, series_refused)?;
+        }
+        self_metrics::custom_folded(delta, Folding::Overflow, custom.series_overflowed)?;
+        self_metrics::custom_folded(delta, Folding::Bounds, custom.series_coarsened)?;
+        refusals.into_iter().try_for_each(|(refusal, series)| self_metrics::custom_refused(delta, refusal, series))?;
+        if series_folded > 0 {
+            self_metrics::series_folded(delta, series_folded)?;
+        }
+        Ok(())
+    })?;
+    Ok(series_refused)
 }
 
 /// What a commit does to one stream.

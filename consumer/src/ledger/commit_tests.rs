@@ -37,6 +37,10 @@ impl Memory {
         Self { rows: BTreeMap::new(), book: Book::new("eu", NOW).unwrap() }
     }
 
+    pub(crate) fn book(&mut self) -> &mut Book {
+        &mut self.book
+    }
+
     /// Memory is lost, and read again from what is stored.
     pub(crate) fn restart(&mut self) {
         let stored = StoredState::seal(&self.book);

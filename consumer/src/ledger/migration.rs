@@ -71,6 +71,7 @@ pub fn from_1(stored: &StoredState, missing: u64, now_ms: u64) -> Result<Migrate
         status: Default::default(),
         dimensions_budget: DEFAULT_DIMENSIONS_BUDGET,
         journal: Default::default(),
+        others: Default::default(),
     };
     self_metrics::declare_accounts(&mut book.state);
     let entries = Entries::from([(UNKNOWN.to_owned(), Entry { sent: missing, ..Entry::default() })]);

@@ -11,6 +11,7 @@
 //! | [`journal`] | what commits changed of the rows of streams, until it is folded into their table |
 //! | [`migration`] | what becomes of rows of an older schema |
 //! | [`dead_letters`] | the table of messages that were given up |
+//! | [`shards`] | several ledgers: their names, and how ledger 0 takes in what the others count. Pure |
 //! | [`import`] | totals counted elsewhere, each source once: the decision and its table |
 //! | [`publish`] | when the state is published, and what. Pure |
 //!
@@ -26,6 +27,7 @@ pub mod import;
 pub mod journal;
 pub mod migration;
 pub mod publish;
+pub mod shards;
 pub mod sources;
 pub mod storage;
 pub mod stream;

@@ -42,6 +42,7 @@ fn message_of(name: &str, stream: u8, sequence: u64, deltas: &[Delta]) -> QueueM
     deltas.iter().for_each(|delta| merged.merge(delta).unwrap());
     let envelope = Envelope {
         stream_id: StreamId([stream; 16]),
+        ledgers: 1,
         sequence,
         window_start_ms: NOW - 2_000,
         window_end_ms: NOW - 1_000,

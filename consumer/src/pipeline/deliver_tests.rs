@@ -62,6 +62,7 @@ fn unit(n: usize, resolves: u32, version: &str) -> Decoded {
     };
     let envelope = tributary_proto::envelope::Envelope {
         stream_id: StreamId([7; 16]),
+        ledgers: 1,
         sequence: n as u64 + 1,
         window_start_ms: 1,
         window_end_ms: 2,

@@ -19,7 +19,7 @@ use worker::{
 
 use super::{
     dead_letters, import,
-    ledger::{COMMIT_PATH, STATE_PATH},
+    ledger::{COMMIT_PATH, COPY_PATH, STATE_PATH, TAKE_IN_PATH},
     log,
     runtime::{config, now_ms},
 };
@@ -33,6 +33,7 @@ use crate::{
         journal::{self, Journal, StoredEntry, StoredMark, Write},
         migration::{self, StoredMissing},
         publish::{Copies, Schedule, render},
+        shards::{MAIN, status_of_all},
         storage::{self, StorageError, StoredState, StoredStream, StoredTally},
     },
     limits::{ALARM_WATCHDOG, FORGET_INTERVAL, FORGET_PAUSE, HORIZON, MAX_COMMIT_BYTES, MAX_FORGOTTEN_AT_ONCE},
@@ -44,6 +45,7 @@ use crate::{
 mod dead_letters_table;
 mod imports_table;
 mod otlp;
+mod shards;
 
 /// Why the Ledger did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -74,12 +76,14 @@ impl From<JsValue> for Failure {
     }
 }
 
-/// The one writer of the cumulative state.
+/// The one writer of a cumulative state: that of the installation, or with several queues that of a part of its streams.
 #[durable_object(alarm)]
 pub struct Ledger {
     state: State,
     env: Env,
     config: Config,
+    /// Which ledger this is, once that is known.
+    number: Cell<Option<u32>>,
     /// `None` until first used, and after a write that failed: what is in memory is then not what is stored.
     loaded: RefCell<Option<Book>>,
     schedule: Cell<Schedule>,
@@ -96,6 +100,7 @@ impl DurableObject for Ledger {
             state,
             env,
             config,
+            number: Cell::new(None),
             loaded: RefCell::new(None),
             schedule: Cell::new(Schedule::default()),
             timetable: Cell::new(Timetable::default()),
@@ -105,12 +110,24 @@ impl DurableObject for Ledger {
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+        if let Err(failure) = self.identify(&request) {
+            log::error("ledger", &serde_json::json!({"why": failure.to_string()}));
+            return Response::error(failure.to_string(), 400);
+        }
         let answer = match (request.method(), request.path().as_str()) {
             (Method::Post, COMMIT_PATH) => {
                 let body = request.bytes().await?;
                 self.commit_and_schedule(&body).await
             }
-            (Method::Get, STATE_PATH) => self.current(),
+            (Method::Get, STATE_PATH) => match self.take_in_all().await {
+                Ok(()) => self.current(),
+                Err(failure) => Err(failure),
+            },
+            (Method::Get, COPY_PATH) => self.copy().map(|(copy, _)| copy),
+            (Method::Post, TAKE_IN_PATH) => {
+                let body = request.bytes().await?;
+                self.take_in_and_schedule(&request, body).await
+            }
             (Method::Post, otlp::EXPORT_PATH) => self.export().await,
             (Method::Get, import::PATH) => self.imports(),
             (Method::Post, import::PATH) => {
@@ -186,7 +203,7 @@ impl Ledger {
     fn current(&self) -> Result<Vec<u8>, Failure> {
         let now = now_ms();
         self.with_loaded(|loaded| {
-            self_metrics::with_readings(&loaded.state, &loaded.status, now)
+            self_metrics::with_readings(&loaded.state, &status_of_all(loaded), now)
                 .map(|read| read.encode())
                 .map_err(|error| Failure::Platform(error.to_string()))
         })
@@ -203,7 +220,7 @@ impl Ledger {
         let now = now_ms();
         let version = self.version()?;
         let mut schedule = self.schedule.get();
-        let alarm = schedule.alarm_after_change(version, now, self.config.publish_interval);
+        let alarm = schedule.alarm_after_change(version, now, self.interval());
         self.schedule.set(schedule);
         if let Some(delay) = alarm {
             // One alarm for both: it must not put off an export.
@@ -213,13 +230,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes both copies of the state, and schedules itself again when the state moved on meanwhile.
+    /// Writes both copies of the state, and schedules itself again when the state moved on meanwhile. A ledger that is not
+    /// the one that publishes tells that one of itself instead.
     ///
     /// The only writer: alarms of one object never overlap, and each put is awaited before the next begins.
     async fn publish(&self, now: u64) -> Result<(), Failure> {
         let mut schedule = self.schedule.get();
         let version = self.version()?;
-        if schedule.is_early(now, self.config.publish_interval) {
+        if schedule.is_early(now, self.interval()) {
             // The alarm came to forget streams.
             return self.schedule_publication().await;
         }
@@ -231,9 +249,14 @@ impl Ledger {
         }
         schedule.started(now);
         self.schedule.set(schedule);
+        let number = self.number()?;
+        if number != MAIN {
+            return self.tell(number, now).await;
+        }
         let Copies { publication, openmetrics, snapshot } = self.with_loaded(|loaded| {
             let view = View::of_config(&self.config);
-            render(&loaded.state, &loaded.status, &view, now).map_err(|error| Failure::Platform(error.to_string()))
+            render(&loaded.state, &status_of_all(loaded), &view, now)
+                .map_err(|error| Failure::Platform(error.to_string()))
         })?;
         let store = self.env.kv(METRICS_KV)?;
         let publication = publication.to_string();
@@ -361,6 +384,7 @@ impl Ledger {
         let tallies: Vec<StoredTally> = sql.exec(storage::COUNT_STREAMS, None)?.to_array()?;
         let mut book = Book::load(stored.as_ref(), &tallies, &self.config.resolver_id, now_ms())?;
         book.journal = journal;
+        book.others = self.stored_others()?;
         book.status.dead_letters = self.inventory()?.counts;
         book.dimensions_budget = self.config.dimensions_budget;
         if stored.is_none() {
@@ -386,6 +410,13 @@ impl Ledger {
         statements.push(state_statement(migrated.state.clone()));
         self.transaction(statements)?;
         Ok(migrated.state)
+    }
+
+    fn has_state(&self) -> Result<bool, Failure> {
+        for statement in storage::CREATE {
+            self.sql().exec(statement, None)?;
+        }
+        Ok(self.stored_state()?.is_some())
     }
 
     fn stored_state(&self) -> Result<Option<StoredState>, Failure> {

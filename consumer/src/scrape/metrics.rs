@@ -135,7 +135,7 @@ pub fn add_age(text: &mut Vec<u8>, format: TextFormat, age_ms: u64) -> bool {
 }
 
 /// Milliseconds as seconds. Exact to the millisecond for 285,000 years.
-fn seconds(ms: u64) -> f64 {
+pub(crate) fn seconds(ms: u64) -> f64 {
     std::time::Duration::from_millis(ms).as_secs_f64()
 }
 

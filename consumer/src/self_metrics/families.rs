@@ -107,6 +107,13 @@ pub const STREAMS: FamilyDescriptor = FamilyDescriptor::from_static(
 /// Series in the state.
 pub const SERIES: FamilyDescriptor =
     FamilyDescriptor::from_static("tributary_ledger_series", "Series in the cumulative state.", "", MetricKind::Gauge);
+/// When another ledger was last heard of.
+pub const LEDGER_TAKEN: FamilyDescriptor = FamilyDescriptor::from_static(
+    "tributary_ledger_taken_timestamp_seconds",
+    "When what a further ledger counted was last taken into these metrics, by its number; none without several queues.",
+    "seconds",
+    MetricKind::Gauge,
+);
 /// When a producer's delta was last applied.
 pub const LAST_APPLIED: FamilyDescriptor = FamilyDescriptor::from_static(
     "tributary_last_applied_timestamp_seconds",
@@ -119,7 +126,7 @@ pub const LAST_APPLIED: FamilyDescriptor = FamilyDescriptor::from_static(
 /// [`dead_letters::metrics::ALL`](crate::dead_letters::metrics::ALL), those of the endpoint in
 /// [`scrape::metrics::ALL`](crate::scrape::metrics::ALL), those of the state in
 /// [`state_refresh::metrics::ALL`](crate::state_refresh::metrics::ALL).
-pub static ALL: [&FamilyDescriptor; 24] = [
+pub static ALL: [&FamilyDescriptor; 25] = [
     &MESSAGES,
     &MALFORMED,
     &TELEMETRY_REFUSED,
@@ -143,6 +150,7 @@ pub static ALL: [&FamilyDescriptor; 24] = [
     &DELTA_AGE,
     &STREAMS,
     &SERIES,
+    &LEDGER_TAKEN,
     &LAST_APPLIED,
 ];
 

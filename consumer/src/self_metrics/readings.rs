@@ -9,7 +9,7 @@ use tributary_telemetry::{
 };
 
 use super::{
-    BACKEND_REQUESTS, CUSTOM_FOLDED, CUSTOM_REFUSED, FORGOTTEN_STREAMS, KV_WRITES, LAST_APPLIED, LOST_RECORDS,
+    BACKEND_REQUESTS, CUSTOM_FOLDED, CUSTOM_REFUSED, FORGOTTEN_STREAMS, KV_WRITES, LAST_APPLIED, LEDGER_TAKEN, LOST_RECORDS,
     MESSAGES, NotRecorded, POINTS_REFUSED, RECORDS_MISSING, SERIES, SERIES_FOLDED, SERIES_REFUSED, STREAMS, accounts,
     declare_account, declare_accounts, labels, set,
 };
@@ -31,6 +31,8 @@ pub struct LedgerStatus {
     pub dead_letters: dead_letters::metrics::Counts,
     /// Records missing below the high-water marks of the streams, by account.
     pub missing: BTreeMap<String, u64>,
+    /// When what other ledgers counted was last taken in, in milliseconds since the epoch, by number.
+    pub ledgers: BTreeMap<u32, u64>,
 }
 
 /// The state with the gauges that are read at the time of a publication, and what is true of the copy alone.
@@ -55,6 +57,10 @@ fn with_declared_readings(state: &Snapshot, status: &LedgerStatus, now_ms: u64) 
     }
     let series = u64::try_from(state.series_count()).unwrap_or(u64::MAX);
     set(&mut delta, &SERIES, &[], Number::Unsigned(series), now_ms)?;
+    for (ledger, taken_ms) in &status.ledgers {
+        let seconds = Number::Float(scrape::metrics::seconds(*taken_ms));
+        set(&mut delta, &LEDGER_TAKEN, &[("ledger", &ledger.to_string())], seconds, now_ms)?;
+    }
     dead_letters::metrics::readings(&mut delta, &status.dead_letters, now_ms)?;
     scrape::metrics::published(&mut delta, now_ms)?;
     let mut read = state.clone();

@@ -34,7 +34,15 @@ fn variable(name: &str, default: u64) -> u64 {
 
 /// The seed of a test: `SEED`, else its own.
 fn plan(seed: u64, deltas: usize) -> Plan {
-    Plan { seed: variable("SEED", seed), deltas, streams: 1_000, waiting: 4_000, duplicates: 200, forget: None }
+    Plan {
+        seed: variable("SEED", seed),
+        deltas,
+        streams: 1_000,
+        waiting: 4_000,
+        duplicates: 200,
+        forget: None,
+        ledgers: 1,
+    }
 }
 
 fn run(plan: Plan) -> Run {
@@ -150,6 +158,32 @@ fn every_delta_counts_once_whatever_crashes_repeats_and_overtakes() {
     for seed in [1, 2] {
         check_exact(&run(plan(seed, 3_000)));
     }
+}
+
+/// Three ledgers, each dying and failing by itself, whose copies come late, twice and out of order; half of the streams
+/// began when there was one ledger.
+#[test]
+fn with_three_ledgers_every_delta_counts_once_and_the_output_is_that_of_one() {
+    for seed in [5, 6] {
+        let run = run(Plan { ledgers: 3, ..plan(seed, 3_000) });
+        check_exact(&run);
+        let counts = run.world.counts.borrow();
+        for what in ["copies taken in", "copies that came late", "copies lost", "taking in failed"] {
+            assert!(counts.get(what).copied().unwrap_or(0) > 0, "no {what}");
+        }
+        assert!(run.ledger.shares().iter().all(|applied| *applied > 200), "{:?}", run.ledger.shares());
+    }
+}
+
+#[test]
+fn with_three_ledgers_past_the_bound_on_streams_no_record_counts_twice() {
+    let bounds = StreamBounds { producer: 60, legacy: 20, consumer: 8 };
+    let run = run(Plan { streams: 400, forget: Some(bounds), ledgers: 3, ..plan(8, 4_000) });
+    let (lost, doubled) = report(&run);
+    assert_eq!(doubled, 0);
+    assert!(lost > 0, "nothing was forgotten that was still needed: the test proves nothing");
+    let applied = run.traffic.sent.iter().map(|sent| (sent, run.ledger.applied(sent.stream_id, sent.sequence)));
+    assert_eq!(shown(&run.ledger.published()), totals(applied));
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) duplicates: usize,
     /// Streams are forgotten past these bounds; `None`: never.
     pub(crate) forget: Option<StreamBounds>,
+    /// Ledgers that there are.
+    pub(crate) ledgers: u32,
 }
 
 /// A message in the queue.
@@ -78,7 +80,8 @@ const BATCHES_PER_ISOLATE: usize = 2;
 impl Run {
     pub(crate) fn new(plan: Plan) -> Self {
         let mut chance = Chance::new(plan.seed);
-        let traffic = Traffic::new(plan.streams, &mut chance);
+        let plan_ledgers = usize::try_from(plan.ledgers).unwrap();
+        let traffic = Traffic::new(plan.streams, plan.ledgers, &mut chance);
         let world = Rc::new(World {
             chance: RefCell::new(chance),
             now_ms: Cell::new(START_MS),
@@ -87,7 +90,7 @@ impl Run {
         });
         let mut run = Self {
             plan,
-            ledger: Rc::new(Ledger::new(Rc::clone(&world))),
+            ledger: Rc::new(Ledger::new(Rc::clone(&world), plan_ledgers)),
             backend: Rc::new(Backend {
                 world: Rc::clone(&world),
                 seen: RefCell::default(),
@@ -123,6 +126,7 @@ impl Run {
                 self.ledger.check_accounts();
             }
         }
+        self.ledger.tell_all();
         self.ledger.check_accounts();
     }
 
@@ -147,7 +151,10 @@ impl Run {
             300..302 if !self.running.is_empty() => self.crash(),
             302..304 => {
                 self.world.count("ledger restarts");
-                self.ledger.restart();
+                self.ledger.restart(self.below(usize::try_from(self.plan.ledgers).unwrap()));
+            }
+            320..330 if self.plan.ledgers > 1 => {
+                self.ledger.tell(self.below(usize::try_from(self.plan.ledgers).unwrap()));
             }
             304..310 => {
                 if let Some(bounds) = self.plan.forget {

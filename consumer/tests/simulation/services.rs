@@ -19,6 +19,7 @@ use tributary_consumer::{
         commit::{Commit, Decision, decide},
         floor::StreamBounds,
         journal::{Journal, StoredEntry, StoredMark, Write},
+        shards::{self, LedgerCopy, Taken},
         storage::{self, StoredState, StoredStream, StoredTally},
     },
     pipeline::{BackendPort, LedgerFailure, LedgerPort},
@@ -78,6 +79,8 @@ struct Object {
     journal: BTreeMap<u64, StoredEntry>,
     mark: Option<StoredMark>,
     state: Option<StoredState>,
+    /// Copies of other ledgers that are in the state.
+    others: BTreeMap<u32, Vec<u8>>,
     book: Option<Book>,
     /// How often the delta of each pair was applied.
     applied: HashMap<([u8; 16], u64), u64>,
@@ -93,7 +96,7 @@ impl Object {
             restored = Journal::restore(self.mark, &entries).unwrap();
             self.store(restored.fold());
         }
-        let (streams, state) = (&self.streams, &mut self.state);
+        let (streams, others, state) = (&self.streams, &self.others, &mut self.state);
         self.book.get_or_insert_with(|| {
             let mut tallies: BTreeMap<(i32, &str), StoredTally> = BTreeMap::new();
             for stored in streams.values() {
@@ -107,6 +110,8 @@ impl Object {
             let tallies: Vec<_> = tallies.into_values().collect();
             let mut book = Book::load(state.as_ref(), &tallies, LEGACY_PRODUCER, now_ms).unwrap();
             book.journal = restored;
+            let read = |copy: &Vec<u8>| Taken { copy: LedgerCopy::decode(copy).unwrap(), taken_ms: now_ms };
+            book.others = others.iter().map(|(ledger, copy)| (*ledger, read(copy))).collect();
             state.get_or_insert_with(|| StoredState::seal(&book));
             book
         })
@@ -177,6 +182,19 @@ impl Object {
         Ok(CommitResponse { applied: true, verdicts })
     }
 
+    /// In one transaction: the state, and the copy that is in it.
+    fn take_in(&mut self, ledger: usize, copy: Vec<u8>, now_ms: u64, fails: bool) {
+        let ledger = u32::try_from(ledger).unwrap();
+        let read = LedgerCopy::decode(&copy).unwrap();
+        let is_taken = shards::take_in(self.book(now_ms), ledger, read, now_ms).unwrap();
+        if fails {
+            self.book = None;
+        } else if is_taken {
+            self.others.insert(ledger, copy);
+            self.state = self.book.as_ref().map(StoredState::seal);
+        }
+    }
+
     fn forget(&mut self, bounds: &StreamBounds, slice: usize, now_ms: u64) {
         let Some((kind, surplus)) = self.book(now_ms).surplus(bounds) else { return };
         let write = self.book(now_ms).journal.fold();
@@ -197,46 +215,94 @@ impl Object {
 
 pub(crate) struct Ledger {
     pub(crate) world: Rc<World>,
-    object: RefCell<Object>,
+    objects: Vec<RefCell<Object>>,
+    /// Copies on their way, of any age.
+    told: RefCell<Vec<(usize, Vec<u8>)>>,
 }
 
 impl Ledger {
-    pub(crate) fn new(world: Rc<World>) -> Self {
-        Self { world, object: RefCell::default() }
+    pub(crate) fn new(world: Rc<World>, ledgers: usize) -> Self {
+        Self { world, objects: (0..ledgers).map(|_| RefCell::default()).collect(), told: RefCell::default() }
     }
 
     /// Memory is lost; rows stay.
-    pub(crate) fn restart(&self) {
-        self.object.borrow_mut().book = None;
+    pub(crate) fn restart(&self, ledger: usize) {
+        self.objects[ledger].borrow_mut().book = None;
+    }
+
+    /// A ledger tells ledger 0 of itself. The call may be lost, its answer too, and it may come much later.
+    pub(crate) fn tell(&self, ledger: usize) {
+        let now_ms = self.world.now_ms.get();
+        if ledger > 0 {
+            let copy = LedgerCopy::encode(self.objects[ledger].borrow_mut().book(now_ms));
+            self.told.borrow_mut().push((ledger, copy));
+        }
+        let waiting = self.told.borrow().len();
+        if waiting == 0 || self.world.fault("copies lost", 100) {
+            return;
+        }
+        let at = self.world.chance.borrow_mut().below(waiting);
+        if at + 1 < waiting {
+            self.world.count("copies that came late");
+        }
+        let (ledger, copy) = self.told.borrow()[at].clone();
+        let fails = self.world.fault("taking in failed", 50);
+        self.objects[0].borrow_mut().take_in(ledger, copy, now_ms, fails);
+        self.world.count("copies taken in");
+        // Most are told once.
+        if !self.world.fault("copies told twice", 300) {
+            self.told.borrow_mut().swap_remove(at);
+        }
+    }
+
+    /// The last copy of each.
+    pub(crate) fn tell_all(&self) {
+        let now_ms = self.world.now_ms.get();
+        for ledger in 1..self.objects.len() {
+            let copy = LedgerCopy::encode(self.objects[ledger].borrow_mut().book(now_ms));
+            self.objects[0].borrow_mut().take_in(ledger, copy, now_ms, false);
+        }
     }
 
     /// One alarm's slice of forgetting.
     pub(crate) fn forget(&self, bounds: &StreamBounds, slice: usize) {
-        self.object.borrow_mut().forget(bounds, slice, self.world.now_ms.get());
+        for object in &self.objects {
+            object.borrow_mut().forget(bounds, slice, self.world.now_ms.get());
+        }
     }
 
     pub(crate) fn applied(&self, stream_id: [u8; 16], sequence: u64) -> u64 {
-        self.object.borrow().applied.get(&(stream_id, sequence)).copied().unwrap_or(0)
+        let of = |object: &RefCell<Object>| object.borrow().applied.get(&(stream_id, sequence)).copied().unwrap_or(0);
+        self.objects.iter().map(of).sum()
     }
 
-    /// Pairs whose delta was applied more than once, those of consumers included.
+    /// How many pairs each ledger applied.
+    pub(crate) fn shares(&self) -> Vec<usize> {
+        self.objects.iter().map(|object| object.borrow().applied.len()).collect()
+    }
+
+    /// Pairs whose delta was applied more than once, those of consumers included, which are a stream in each ledger.
     pub(crate) fn doubled(&self) -> usize {
-        self.object.borrow().applied.values().filter(|times| **times > 1).count()
+        let of = |object: &RefCell<Object>| object.borrow().applied.values().filter(|times| **times > 1).count();
+        self.objects.iter().map(of).sum()
     }
 
     pub(crate) fn streams(&self) -> usize {
-        let mut object = self.object.borrow_mut();
-        let write = object.book(self.world.now_ms.get()).journal.fold();
-        object.store(write);
-        object.streams.len()
+        let of = |object: &RefCell<Object>| {
+            let mut object = object.borrow_mut();
+            let write = object.book(self.world.now_ms.get()).journal.fold();
+            object.store(write);
+            object.streams.len()
+        };
+        self.objects.iter().map(of).sum()
     }
 
     /// The state with its readings, as published.
     pub(crate) fn published(&self) -> Snapshot {
         let now_ms = self.world.now_ms.get();
-        let mut object = self.object.borrow_mut();
+        let mut object = self.objects[0].borrow_mut();
         let book = object.book(now_ms);
-        self_metrics::with_readings(&book.state, &book.status, now_ms).unwrap()
+        self_metrics::with_readings(&book.state, &shards::status_of_all(book), now_ms).unwrap()
     }
 
     /// For every account sent = applied + missing + lost, as published.
@@ -266,13 +332,14 @@ pub(crate) fn number(state: &Snapshot, family: &str, resolver_id: &str) -> u64 {
 }
 
 impl LedgerPort for Ledger {
-    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, ledger: u32, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         give_way().await;
         if self.world.fault("commits refused", 10) {
             return Err(LedgerFailure("overloaded".into()));
         }
         let fails = self.world.fault("writes failed", 5);
-        let response = self.object.borrow_mut().commit(request, self.world.now_ms.get(), fails)?;
+        let object = &self.objects[usize::try_from(ledger).unwrap()];
+        let response = object.borrow_mut().commit(request, self.world.now_ms.get(), fails)?;
         give_way().await;
         if self.world.fault("answers lost", 20) {
             return Err(LedgerFailure("no answer".into()));

@@ -101,24 +101,27 @@ impl Sent {
 /// Every producer, and all that was sent.
 pub(crate) struct Traffic {
     streams: Vec<([u8; 16], usize, u64)>,
+    /// How many ledgers the later half of the streams knows; the others began when there was one.
+    ledgers: u32,
     pub(crate) sent: Vec<Sent>,
 }
 
 impl Traffic {
-    pub(crate) fn new(streams: usize, chance: &mut Chance) -> Self {
+    pub(crate) fn new(streams: usize, ledgers: u32, chance: &mut Chance) -> Self {
         let stream = |k: usize, chance: &mut Chance| {
             let mut stream_id = [0; 16];
             stream_id[..8].copy_from_slice(&chance.next().to_be_bytes());
             stream_id[8..].copy_from_slice(&chance.next().to_be_bytes());
             (stream_id, k % PRODUCERS.len(), 0)
         };
-        Self { streams: (0..streams).map(|k| stream(k, chance)).collect(), sent: Vec::new() }
+        Self { streams: (0..streams).map(|k| stream(k, chance)).collect(), ledgers, sent: Vec::new() }
     }
 
     /// The next record of some stream as a message body. Assignments are known by the index of their record.
     pub(crate) fn next(&mut self, now_ms: u64, chance: &mut Chance) -> MessageBody {
         let index = self.sent.len();
         let at = chance.below(self.streams.len());
+        let ledgers = if at * 2 < self.streams.len() { 1 } else { self.ledgers };
         let (stream_id, producer, sequence) = &mut self.streams[at];
         *sequence += 1;
         let sent = Sent::draw(*stream_id, *sequence, *producer, chance);
@@ -126,6 +129,7 @@ impl Traffic {
         let metrics = sent.custom().to_wire().encode_to_vec();
         let envelope = Envelope {
             stream_id: StreamId(sent.stream_id),
+            ledgers,
             sequence: sent.sequence,
             window_start_ms: now_ms - 1_000,
             window_end_ms: now_ms,

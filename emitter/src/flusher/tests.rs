@@ -17,7 +17,7 @@ const BOUNDS: &[f64] = &[1.0, 2.5, 10.0];
 
 fn flusher() -> Flusher {
     let dimensions = BTreeMap::from([("colo".to_owned(), "AMS".to_owned())]);
-    Flusher::new(Identity { stream_id: StreamId([7; 16]), name: "shop".to_owned(), dimensions })
+    Flusher::new(Identity { stream_id: StreamId([7; 16]), ledgers: 1, name: "shop".to_owned(), dimensions })
 }
 
 fn describe(kind: MetricKind) -> Description<'static> {

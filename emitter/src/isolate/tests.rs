@@ -10,7 +10,7 @@ static NAMED: Family<Counter, 1> = Family::counter("named", "Named.", ["name"]);
 
 fn isolate() -> Isolate {
     family::drain();
-    Isolate::new(StreamId([3; 16]), "shop", Config { flush_interval_ms: 1_000 })
+    Isolate::new(StreamId([3; 16]), "shop", Config { flush_interval_ms: 1_000, ..Config::default() })
 }
 
 fn jobs(bytes: &[u8]) -> Option<u64> {
@@ -43,7 +43,7 @@ fn requests_share_a_window_and_a_request_that_recorded_nothing_does_nothing() {
 
 #[test]
 fn an_interval_of_zero_sends_at_once() {
-    let isolate = Isolate { config: Config { flush_interval_ms: 0 }, ..isolate() };
+    let isolate = Isolate { config: Config { flush_interval_ms: 0, ..Config::default() }, ..isolate() };
     JOBS.with([]).increment();
     assert_eq!(isolate.begin(1_000), Some(None));
 }

@@ -21,10 +21,18 @@ struct FakePort {
     answers: RefCell<VecDeque<Answer>>,
     now_ms: Cell<u64>,
     calls: RefCell<Vec<Vec<u64>>>,
+    /// The queue of each call.
+    queues: RefCell<Vec<u32>>,
+    /// Queues that refuse whatever the answers say.
+    down: RefCell<Vec<u32>>,
 }
 
 impl Port for FakePort {
-    async fn send(&self, batch: &[Outgoing]) -> Result<(), String> {
+    async fn send(&self, queue: u32, batch: &[Outgoing]) -> Result<(), String> {
+        self.queues.borrow_mut().push(queue);
+        if self.down.borrow().contains(&queue) {
+            return Err(format!("queue {queue} is down"));
+        }
         self.calls.borrow_mut().push(sequences(batch));
         let answer = self.answers.borrow_mut().pop_front();
         match answer {
@@ -44,10 +52,12 @@ impl Port for FakePort {
     }
 }
 
+const ID: StreamId = StreamId([1; 16]);
+
 /// An attempt of so many messages of 100 kB: two of them are a batch.
 fn attempt(messages: u8) -> Attempt {
     let mut flusher =
-        Flusher::new(Identity { stream_id: StreamId([1; 16]), name: "test".into(), dimensions: Default::default() });
+        Flusher::new(Identity { stream_id: ID, ledgers: 1, name: "test".into(), dimensions: Default::default() });
     let fragments = (0..messages).map(|_| Fragment { bytes: vec![0; 100_000], assignments: 1 }).collect();
     flusher.add_fragments(fragments, 0);
     assert_eq!(flusher.seal(0, false, Vec::new, None).messages, u64::from(messages));
@@ -56,9 +66,66 @@ fn attempt(messages: u8) -> Attempt {
 
 fn run(answers: &[Answer], messages: u8) -> (Result<(), Unsent>, Vec<u64>, FakePort) {
     let port = FakePort { answers: RefCell::new(answers.iter().copied().collect()), ..FakePort::default() };
-    let mut confirmed = Vec::new();
-    let result = block_on(send(&port, attempt(messages), |sequences| confirmed.extend_from_slice(sequences)));
+    let queues = RefCell::new(Queues::new(ID, 1));
+    let (result, confirmed, _) = run_on(&port, &queues, messages);
     (result, confirmed, port)
+}
+
+/// What came of it, what was confirmed, and which queues are news as failing.
+fn run_on(port: &FakePort, queues: &RefCell<Queues>, messages: u8) -> (Result<(), Unsent>, Vec<u64>, Vec<u32>) {
+    let (mut confirmed, mut avoided) = (Vec::new(), Vec::new());
+    let confirm = |sequences: &[u64]| confirmed.extend_from_slice(sequences);
+    let result = block_on(send(port, queues, attempt(messages), confirm, |queue, _| avoided.push(queue)));
+    (result, confirmed, avoided)
+}
+
+#[test]
+fn what_one_queue_refuses_goes_to_the_next_at_once_and_home_again_later() {
+    let queues = RefCell::new(Queues::new(ID, 3));
+    let home = queues.borrow().home();
+    let next = (home + 1) % 3;
+    let port = FakePort { down: RefCell::new(vec![home]), ..FakePort::default() };
+    let (result, confirmed, avoided) = run_on(&port, &queues, 3);
+    assert_eq!((result, confirmed, avoided), (Ok(()), vec![1, 2, 3], vec![home]));
+    assert_eq!(*port.queues.borrow(), [home, next, next], "the second batch does not ask the one that failed");
+    assert_eq!(port.now_ms.get(), 0, "nothing waits");
+    // While it is avoided nothing is sent there, although it would take it.
+    port.down.borrow_mut().clear();
+    port.queues.borrow_mut().clear();
+    assert_eq!(run_on(&port, &queues, 1), (Ok(()), vec![1], vec![]));
+    port.now_ms.set(crate::limits::AVOID_MS);
+    assert_eq!(run_on(&port, &queues, 1), (Ok(()), vec![1], vec![]));
+    assert_eq!(*port.queues.borrow(), [next, home]);
+}
+
+#[test]
+fn a_queue_that_hangs_is_left_for_the_next_in_time() {
+    let queues = RefCell::new(Queues::new(ID, 3));
+    let answers = RefCell::new([Answer::Hangs].into());
+    let port = FakePort { answers, ..FakePort::default() };
+    let (result, confirmed, avoided) = run_on(&port, &queues, 1);
+    assert_eq!((result, confirmed, avoided), (Ok(()), vec![1], vec![queues.borrow().home()]));
+    assert_eq!(port.now_ms.get(), SEND_TIMEOUT_MS);
+}
+
+#[test]
+fn where_all_queues_fail_the_tries_are_bounded_and_reach_different_queues() {
+    for (count, tries) in [(1, 3), (2, 6), (3, 9), (16, 9)] {
+        let queues = RefCell::new(Queues::new(ID, count));
+        let port = FakePort { down: RefCell::new((0..count).collect()), ..FakePort::default() };
+        let (result, confirmed, avoided) = run_on(&port, &queues, 1);
+        let unsent = result.unwrap_err();
+        assert_eq!((unsent.sequences, confirmed, port.queues.borrow().len()), (vec![1], vec![], tries), "{count}");
+        assert!(unsent.failure.ends_with("is down"), "{}", unsent.failure);
+        let asked: std::collections::BTreeSet<u32> = port.queues.borrow().iter().copied().collect();
+        assert_eq!(asked.len(), tries.min(usize::try_from(count).unwrap()), "{count}");
+        assert_eq!(avoided.len(), asked.len(), "each is news once");
+    }
+    // Also where all of them hang.
+    let queues = RefCell::new(Queues::new(ID, 16));
+    let port = FakePort { answers: RefCell::new([Answer::Hangs; 99].into()), ..FakePort::default() };
+    assert!(run_on(&port, &queues, 6).0.is_err());
+    assert!(port.now_ms.get() < IN_FLIGHT_MS, "{}", port.now_ms.get());
 }
 
 #[test]

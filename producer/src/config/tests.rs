@@ -47,6 +47,7 @@ fn unusable_values_fall_back_to_the_default_and_are_named_without_their_value() 
         (FORCE_APPLY, "maybe-hunter2"),
         (RESOLVER_ID, long.as_str()),
         (ENVIRONMENT, long.as_str()),
+        (QUEUE_SHARDS, "17"),
         (FLUSH_INTERVAL_MS, "-1"),
         (STATE_REFRESH_MS, "30s-hunter2"),
     ];

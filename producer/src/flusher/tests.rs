@@ -18,6 +18,7 @@ const NO_READINGS: Readings = Readings { memory_bytes: None, state_changed_ms: N
 fn flusher() -> Flusher {
     Flusher::new(Identity {
         stream_id: StreamId([7; 16]),
+        ledgers: 1,
         resolver_id: "test".to_owned(),
         dimensions: BTreeMap::from([("colo".to_owned(), "AMS".to_owned())]),
         sdk: Sdk { sdk: Some(sdk::Sdk::Id(i32::from(SdkId::CloudflareResolver))), version: "1.2.3".to_owned() },

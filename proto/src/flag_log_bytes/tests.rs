@@ -149,6 +149,7 @@ fn full() -> WriteFlagLogsRequest {
 fn envelope(flag_logs: Vec<u8>) -> Envelope {
     Envelope {
         stream_id: StreamId([7; 16]),
+        ledgers: 1,
         sequence: 1,
         window_start_ms: 1,
         window_end_ms: 2,

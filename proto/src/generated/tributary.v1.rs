@@ -181,9 +181,10 @@ pub struct DeleteDeadLettersResponse {
 /// One delta record of one stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Envelope {
-    /// Format of this message, the lowest whose readers pass over nothing in silence: 4 where it has `resource_metrics`; 3
-    /// where it has `assignments`; 2 where it has `metrics`, or `recordings` in `dropped`; 1 else, so that older readers take
-    /// what they can. A reader refuses what is above the highest that it knows, 0, and what is below the one that it takes.
+    /// Format of this message, the lowest whose readers pass over nothing in silence: 5 where it has `ledgers`; 4 where it has
+    /// `resource_metrics`; 3 where it has `assignments`; 2 where it has `metrics`, or `recordings` in `dropped`; 1 else, so that
+    /// older readers take what they can. A reader refuses what is above the highest that it knows, 0, and what is below the one
+    /// that it takes.
     #[prost(uint32, tag = "1")]
     pub format: u32,
     /// 16 random bytes, drawn once per isolate.
@@ -224,6 +225,12 @@ pub struct Envelope {
     /// Encoded PackedAssignments: flag_assigned records that belong into `flag_logs`. Empty: none.
     #[prost(bytes = "vec", tag = "11")]
     pub assignments: ::prost::alloc::vec::Vec<u8>,
+    /// How many ledgers the producer knew when the stream began, the same in all of its records: 2 to 16; 0 stands for 1. The
+    /// stream's records belong to the ledger with the number (the first 8 bytes of `stream_id`, big endian) modulo `ledgers`,
+    /// whatever queue carried them. A reader that passed over it would count a record in another ledger than the one that
+    /// knows its stream, hence the format.
+    #[prost(uint32, tag = "12")]
+    pub ledgers: u32,
 }
 /// A run of WriteFlagLogsRequest.flag_assigned, with what repeats written once. Unpacked, flag logs are the bytes that were
 /// packed, and never larger than a message may be. `clients` and `templates` stand before `events`.
@@ -815,6 +822,20 @@ pub struct LedgerState {
     pub last_applied_ms: u64,
     #[prost(message, optional, tag = "5")]
     pub metrics: ::core::option::Option<MetricSet>,
+}
+/// A ledger with a number above 0, as it tells ledger 0 of itself, and as that keeps it: what of it is in the published
+/// state already.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LedgerCopy {
+    /// Its state without readings.
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<LedgerState>,
+    /// Streams that it remembers, by kind.
+    #[prost(btree_map = "string, uint64", tag = "2")]
+    pub streams: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, u64>,
+    /// Records missing below the high-water marks of its streams, by account.
+    #[prost(btree_map = "string, uint64", tag = "3")]
+    pub missing: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, u64>,
 }
 /// What the Ledger stores since schema 2 of its rows: the state, and what makes forgetting streams safe. Schema 1 stored
 /// a LedgerState alone. Stored rows carry a checksum beside these bytes.

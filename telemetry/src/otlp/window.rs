@@ -77,7 +77,7 @@ fn difference(old: Option<&Value>, new: &Value) -> Option<Value> {
         (_, Value::FloatCounter(new)) => float_added(0.0, *new),
         (old, Value::UpDown(new)) => {
             let old = if let Some(Value::UpDown(old)) = old { *old } else { UpDown::Integer(0) };
-            up_down_added(old, *new).filter(|added| added.to_f64() != 0.0).map(Value::UpDown)
+            new.since(old).filter(|added| added.to_f64() != 0.0).map(Value::UpDown)
         }
         (Some(Value::Exponential(old)), Value::Exponential(new)) => {
             let added = new.since(old).unwrap_or_else(|| new.clone());
@@ -96,15 +96,6 @@ fn difference(old: Option<&Value>, new: &Value) -> Option<Value> {
 fn float_added(old: f64, new: f64) -> Option<Value> {
     let added = if new < old { new } else { new - old };
     (added > 0.0).then_some(Value::FloatCounter(added))
-}
-
-/// Which of a sum that falls was reset nobody can say: the difference is right either way.
-fn up_down_added(old: UpDown, new: UpDown) -> Option<UpDown> {
-    let integer = match (old, new) {
-        (UpDown::Integer(old), UpDown::Integer(new)) => new.checked_sub(old).map(UpDown::Integer),
-        _ => None,
-    };
-    integer.or_else(|| Some(UpDown::Float(new.to_f64() - old.to_f64())).filter(|added| added.to_f64().is_finite()))
 }
 
 /// `None` where some bucket of `old` has more than that of `new`, or the bounds differ.

@@ -76,6 +76,16 @@ impl<'s, 'a> Plan<'s, 'a> {
         additions
     }
 
+    /// The series that was planned last began at `start_time_ms`, if it is this one and did not begin earlier.
+    pub(super) fn begin_by(&mut self, family: &str, labels: &LabelSet, start_time_ms: u64) {
+        if let Some(addition) = self.additions.last_mut()
+            && addition.labels == *labels
+            && addition.descriptor.name() == family
+        {
+            addition.series.start_time_ms = addition.series.start_time_ms.min(start_time_ms);
+        }
+    }
+
     /// Takes room for a new series, where there is any.
     fn take_room(&mut self, descriptor: &'a FamilyDescriptor, labels: &LabelSet, value: &Value) -> bool {
         let name = descriptor.name();

@@ -73,7 +73,7 @@ impl CoreLedger {
 }
 
 impl LedgerPort for CoreLedger {
-    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, _ledger: u32, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         // Over the wire and back, as in the Worker.
         let commit = Commit::decode(request).map_err(|error| LedgerFailure(error.to_string()))?;
         let (decision, written) = self.commit_core(&commit);

@@ -11,7 +11,13 @@ use crate::support::Site;
 
 const LIMIT: Duration = Duration::from_secs(90);
 
-fn send(site: &Site, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Reply, String> {
+pub(crate) fn send(
+    site: &Site,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> Result<Reply, String> {
     let host = site.cloud.worker_host("tributary-producer");
     let headers: Vec<(&str, &str)> = headers.iter().copied().chain([("host", host.as_str())]).collect();
     let body = if body.is_null() { String::new() } else { body.to_string() };

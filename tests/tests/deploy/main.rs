@@ -12,6 +12,7 @@
 //! | `cycle` | both real Workers: deploy, resolve, scrape, change a flag, redeploy, roll back, destroy |
 //! | `import` | a deploy goes on from what Spotify's resolver counted in the account |
 //! | `migration` | docs/migration.md with the commands that it names: a queue changes hands and no message is lost or doubled |
+//! | `shards` | several queues: made, bound, consumed, emptied when there are fewer, taken out |
 //! | `secrets` | nothing that is printed or left behind holds one |
 //!
 //! Where the Workers themselves do not matter, small ones stand for them: with the same bindings, handlers and classes.
@@ -34,5 +35,6 @@ mod refusals;
 mod resume;
 mod rollback;
 mod secrets;
+mod shards;
 mod support;
 mod weather;

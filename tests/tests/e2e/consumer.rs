@@ -71,6 +71,7 @@ pub(crate) fn delivery(stream: u8, sequence: u64, resolves: u32) -> Delivery {
 pub(crate) fn delivery_at(stream: u8, sequence: u64, resolves: u32, now: u64) -> Delivery {
     let envelope = Envelope {
         stream_id: StreamId([stream; 16]),
+        ledgers: 1,
         sequence,
         window_start_ms: now - 1_000,
         window_end_ms: now,

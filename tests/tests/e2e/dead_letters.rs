@@ -107,6 +107,7 @@ fn one_message_of_many_that_the_backend_refuses_is_the_only_one_that_dies() {
             }
             let envelope = Envelope {
                 stream_id: StreamId([5; 16]),
+                ledgers: 1,
                 sequence,
                 window_start_ms: now - 1_000,
                 window_end_ms: now,

@@ -9,6 +9,7 @@
 //! | `consumer` | the consumer alone, handed batches that a queue would hand it on a bad day |
 //! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
 //! | `embedding` | a Worker that is not ours counts exactly on the same queue, and a hostile one spoils nothing |
+//! | `shards` | several queues and ledgers: one output, exact, through growth, a queue that fails and a power cut |
 //! | `scrape` | `/metrics` as an HTTP resource: formats, codings, conditions, options, freshness |
 //! | `migration` | docs/migration.md, played: counters go on from those of Spotify's resolver |
 //! | `ledger` | its database as an older version left it, and as time leaves it |
@@ -47,6 +48,7 @@ mod parsers;
 mod pipeline;
 mod prometheus;
 mod scrape;
+mod shards;
 mod state;
 mod status_page;
 mod sticky;

@@ -11,7 +11,7 @@ use crate::conflict::{self, Conflict};
 use crate::content;
 use crate::mark::{MARK_VAR, Mark};
 use crate::observe::{Observed, ObservedWorker};
-use crate::template::{ConsumerWish, Ids, Template};
+use crate::template::{self, ConsumerWish, Ids, Template};
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -153,6 +153,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Vec<Conflict
     let mut plan = Plan::default();
     for queue in queue_order(desired) {
         match observed.queues.get(&queue) {
+            Some(_) if is_drained(desired, &queue) => plan.unchanged.push(format!("queue {queue} ({DRAINED})")),
             Some(_) => plan.unchanged.push(format!("queue {queue}")),
             None => plan.steps.push(Step::CreateQueue(queue)),
         }
@@ -339,6 +340,14 @@ fn is_consumed_as(wish: &ConsumerWish, consumer: &crate::cloudflare::queues::Con
         && is_same(wanted.max_wait_time_ms, have.max_wait_time_ms)
         && is_same(wanted.retry_delay, have.retry_delay)
         && wish.dead_letter_queue == consumer.dead_letter_queue.clone().filter(|name| !name.is_empty())
+}
+
+/// What is said of a queue that nobody sends to any more.
+pub const DRAINED: &str = "nobody sends to it any more: delete it once it is empty";
+
+/// True for a queue that is consumed and that no Worker of the installation sends to.
+fn is_drained(desired: &Desired, queue: &str) -> bool {
+    template::is_drained(desired.workers.iter().map(|worker| &worker.template), queue)
 }
 
 /// Titles of all namespaces.

@@ -5,10 +5,11 @@ use crate::cloudflare::error::ApiError;
 use crate::cloudflare::{kv, queues};
 use crate::config::vars::Role;
 use crate::observe::Observed;
+use crate::plan::DRAINED;
 use crate::report::{age, date};
 use crate::smoke::{self, Access, Endpoint};
 use crate::state::{STATE_KEY, etag_of};
-use crate::template::{STATE_KV, Template};
+use crate::template::{self, STATE_KV, Template};
 
 /// Looks, and says a line for each thing.
 ///
@@ -32,7 +33,9 @@ pub fn lines(
             None => "not there".to_owned(),
             Some(queue) => backlog_words(queues::backlog(client, account_id, queue), now),
         };
-        lines.push(format!("queue       {name}  {words}"));
+        let drained =
+            if template::is_drained(templates.iter(), &name) { format!("; {DRAINED}") } else { String::new() };
+        lines.push(format!("queue       {name}  {words}{drained}"));
     }
     let state_title = templates.iter().find_map(|template| template.namespace_of(STATE_KV)).unwrap_or_default();
     for title in

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use toml::{Table, Value};
 use tributary_consumer::config::is_dead_letter_queue;
+use tributary_local::queues;
 
-use crate::cloudflare::queues::ConsumerSettings;
+use crate::cloudflare::queues::{ConsumerSettings, Queue};
 use crate::cloudflare::workers::{Binding, Hosts};
 use crate::config::vars::Role;
 use crate::config::{Batches, Config};
@@ -100,6 +101,16 @@ pub fn load(consumer: &str, producer: &str, config: &Config) -> Result<Vec<Templ
     tables.into_iter().map(|(role, name, table)| Template::new(role, &name, table, &own, config)).collect()
 }
 
+/// True for a queue that is consumed and that none of the Workers sends to.
+pub fn is_drained<'a>(templates: impl Iterator<Item = &'a Template>, queue: &str) -> bool {
+    let (mut is_sent_to, mut is_consumed) = (false, false);
+    for template in templates {
+        is_sent_to |= template.rows("queues", "producers").any(|row| text(row, "queue") == Some(queue));
+        is_consumed |= template.rows("queues", "consumers").any(|row| text(row, "queue") == Some(queue));
+    }
+    is_consumed && !is_sent_to
+}
+
 impl Template {
     fn new(
         role: Role,
@@ -128,8 +139,12 @@ impl Template {
                 prefix(row, key, names);
             }
         }
-        if role == Role::Producer {
-            materializations(&mut table, config.materializations);
+        match role {
+            Role::Producer => {
+                materializations(&mut table, config.materializations);
+                queues::add_producers(&mut table, config.queue_shards);
+            }
+            Role::Consumer => queues::add_consumers(&mut table, config.queue_shards),
         }
         let vars = match role {
             Role::Consumer => &config.consumer_vars,
@@ -139,6 +154,9 @@ impl Template {
         let shape = |what: &str| TemplateError::Shape { worker: role.as_str(), what: what.to_owned() };
         let table_of_vars = table_of_vars.ok_or_else(|| shape("`vars` is no table"))?;
         table_of_vars.extend(vars.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))));
+        if role == Role::Producer && config.queue_shards > 1 {
+            table_of_vars.insert(queues::QUEUE_SHARDS.to_owned(), config.queue_shards.to_string().into());
+        }
         if role == Role::Consumer && config.cdn_url != tributary_local::cdn::BASE_URL {
             table_of_vars.insert(CDN_URL.to_owned(), config.cdn_url.as_str().into());
         }
@@ -186,6 +204,24 @@ impl Template {
             }
         }
         names
+    }
+
+    /// The delta queues that nobody sends to any more, of those that are there: left over where there were more of them. The
+    /// consumer of this installation goes on with them, or begins to, so that nothing in them is stranded.
+    pub fn drain(&mut self, there: &[Queue], own: &[String]) {
+        let first = self.rows("queues", "consumers").filter_map(|row| text(row, "queue"));
+        let first = first.filter(|queue| !is_dead_letter_queue(queue)).min().map(str::to_owned);
+        let Some(first) = first.filter(|_| self.role == Role::Consumer) else { return };
+        let is_own = |script: Option<&str>| script.is_some_and(|script| own.iter().any(|name| name == script));
+        let is_ours = |queue: &&Queue| {
+            queue.consumers.iter().all(|consumer| is_own(consumer.script.as_deref()))
+                && queue.producers.iter().all(|producer| is_own(producer.script.as_deref()))
+        };
+        for queue in there.iter().filter(is_ours) {
+            if let Some(number) = queues::number_of(&queue.name, &first) {
+                queues::add_consumer(&mut self.table, number);
+            }
+        }
     }
 
     /// How it consumes.

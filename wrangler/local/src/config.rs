@@ -6,6 +6,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use crate::queues;
 use crate::secrets::Secret;
 
 /// What a rendered configuration changes.
@@ -15,6 +16,10 @@ pub struct Changes {
     pub vars: BTreeMap<String, String>,
     /// Vars of the source to leave out.
     pub without_vars: Vec<String>,
+    /// How many delta queues the Worker sends to; 0 and 1 change nothing.
+    pub sends_to: u32,
+    /// How many delta queues it consumes, likewise.
+    pub consumes: u32,
 }
 
 /// Why a configuration cannot be rendered.
@@ -52,6 +57,8 @@ pub fn render(source: &str, main: &Path, changes: &Changes) -> Result<String, Re
     }
     let main = main.to_str().ok_or(RenderError::Path)?;
     config.insert("main".to_owned(), Value::from(main));
+    queues::add_producers(&mut config, changes.sends_to);
+    queues::add_consumers(&mut config, changes.consumes);
     let vars = config.entry("vars").or_insert_with(|| Value::Table(Table::new()));
     let vars = vars.as_table_mut().ok_or(RenderError::Shape("`vars` is no table"))?;
     for name in &changes.without_vars {
@@ -113,6 +120,7 @@ class_name = "Ledger"
             vars: [("PUBLISH_INTERVAL_MS".to_owned(), "1000".to_owned()), ("NEW".to_owned(), "a \"b\"".to_owned())]
                 .into(),
             without_vars: vec!["CONFIDENCE_FLAG_LOGS_URL".to_owned()],
+            ..Changes::default()
         };
         let mut expected: Table = SOURCE.parse().unwrap();
         expected.insert("main".to_owned(), "/repo/build/index.js".into());

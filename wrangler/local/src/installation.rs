@@ -115,7 +115,11 @@ impl LocalInstallation {
         };
         let producer = Worker {
             name: "producer",
-            changes: Changes { vars: options.producer_vars.clone(), without_vars: Vec::new() },
+            changes: Changes {
+                vars: options.producer_vars.clone(),
+                sends_to: options.queue_shards(),
+                ..Changes::default()
+            },
             secrets: own_secrets(
                 &[("RESOLVE_TOKEN_ENCRYPTION_KEY", &secrets.resolve_token_encryption_key)],
                 &options.producer_secrets,
@@ -303,8 +307,11 @@ fn load_state(source: &StateSource, secrets: &Secrets) -> Result<ServedState, In
 
 /// Points the consumer at the stub, or, where there is none, leaves the real addresses in effect.
 fn consumer_changes(options: &Options, backend: Option<&Backend>) -> Changes {
-    let mut changes =
-        Changes { vars: BTreeMap::new(), without_vars: vec![FLAG_LOGS_URL.to_owned(), INGEST_URL.to_owned()] };
+    let mut changes = Changes {
+        without_vars: vec![FLAG_LOGS_URL.to_owned(), INGEST_URL.to_owned()],
+        consumes: options.queue_shards(),
+        ..Changes::default()
+    };
     // Once a second is the fastest that KV allows: what a person does shows soon.
     changes.vars.insert("PUBLISH_INTERVAL_MS".to_owned(), "1000".to_owned());
     if let Some(backend) = backend {

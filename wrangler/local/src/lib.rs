@@ -17,6 +17,7 @@ pub mod installation;
 pub mod options;
 mod probe;
 pub mod process;
+pub mod queues;
 pub mod random;
 pub mod redrive;
 pub mod secrets;

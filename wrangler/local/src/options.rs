@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::queues;
 use crate::secrets::Secret;
 
 /// Which resolver state is served.
@@ -59,6 +60,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// How many delta queues there are: the producer's `QUEUE_SHARDS`, and one where that says nothing it takes.
+    #[must_use]
+    pub fn queue_shards(&self) -> u32 {
+        self.producer_vars.get(queues::QUEUE_SHARDS).and_then(|text| queues::parse(text)).unwrap_or(1)
+    }
+
     /// The defaults: demo state, any free ports, silence, two minutes of patience.
     #[must_use]
     pub fn new(repository: impl Into<PathBuf>, run_folder: impl Into<PathBuf>) -> Self {

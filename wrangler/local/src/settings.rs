@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tributary_proto::envelope::MAX_LEDGERS;
+
 use crate::cdn;
 use crate::demo_state;
 use crate::options::{Options, StateSource};
+use crate::queues;
 use crate::secrets::Secret;
 
 const DEFAULT_PORT: u16 = 8787;
@@ -18,14 +21,13 @@ const MAX_TRAFFIC: u64 = 10_000;
 const PRODUCER_VARS: [&str; 6] =
     ["ALLOWED_ORIGIN", "FLUSH_INTERVAL_MS", "FORCE_APPLY", "QUEUE_SHARDS", "RESOLVER_ID", "STATE_REFRESH_MS"];
 /// And to the consumer, besides all that begin with `OTEL_`.
-const CONSUMER_VARS: [&str; 8] = [
+const CONSUMER_VARS: [&str; 7] = [
     "CONFIDENCE_FLAG_LOGS_URL",
     "CONFIDENCE_INGEST_URL",
     "METRICS_BUCKETS_PER_DECADE",
     "METRICS_CREATED",
     "METRICS_SOURCE",
     "PUBLISH_INTERVAL_MS",
-    "QUEUE_SHARDS",
     "RESOLVER_ID",
 ];
 
@@ -113,6 +115,8 @@ impl Settings {
         let is_consumer_var = |name: &str| {
             CONSUMER_VARS.contains(&name) || (name.starts_with("OTEL_") && !CONSUMER_SECRETS.contains(&name))
         };
+        // The number of queues is that of this installation, too, so one that cannot be is refused here.
+        number(queues::QUEUE_SHARDS, 1, 1, MAX_LEDGERS.into())?;
         Ok(Self {
             port: port("PORT", DEFAULT_PORT, 1)?,
             backend_port: port("BACKEND_PORT", 0, 0)?,
@@ -166,9 +170,15 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_are_refused_by_name() {
-        for (name, value) in
-            [("PORT", "0"), ("PORT", "65536"), ("PORT", "abc"), ("TRAFFIC", "-1"), ("TRAFFIC", "99999999")]
-        {
+        for (name, value) in [
+            ("PORT", "0"),
+            ("PORT", "65536"),
+            ("PORT", "abc"),
+            ("TRAFFIC", "-1"),
+            ("TRAFFIC", "99999999"),
+            ("QUEUE_SHARDS", "0"),
+            ("QUEUE_SHARDS", "17"),
+        ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();
             assert!(error.starts_with(name), "{error}");
         }
@@ -190,12 +200,16 @@ mod tests {
         let settings = read(&[
             ("FLUSH_INTERVAL_MS", "0"),
             ("RESOLVER_ID", "r"),
+            ("QUEUE_SHARDS", "3"),
             ("OTEL_SERVICE_NAME", "n"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=k"),
             ("CONFIDENCE_CLIENT_SECRET", "s"),
         ])
         .unwrap();
-        assert_eq!(settings.producer_vars.keys().collect::<Vec<_>>(), ["FLUSH_INTERVAL_MS", "RESOLVER_ID"]);
+        assert_eq!(
+            settings.producer_vars.keys().collect::<Vec<_>>(),
+            ["FLUSH_INTERVAL_MS", "QUEUE_SHARDS", "RESOLVER_ID"]
+        );
         assert_eq!(settings.consumer_vars.keys().collect::<Vec<_>>(), ["OTEL_SERVICE_NAME", "RESOLVER_ID"]);
         assert_eq!(settings.consumer_secrets.keys().collect::<Vec<_>>(), ["OTEL_EXPORTER_OTLP_HEADERS"]);
         assert!(!format!("{settings:?}").contains("api-key"));

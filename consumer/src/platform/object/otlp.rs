@@ -18,7 +18,7 @@ use worker::{Method, Request, RequestInit, SqlStorageValue};
 use super::{Failure, Ledger, Statement, integer};
 use crate::{
     config::{LEDGER, LEDGER_NAME},
-    ledger::book::Book,
+    ledger::{book::Book, shards::status_of_all},
     limits::ALARM_WATCHDOG,
     otlp::{
         config::{OtlpConfig, Temporality},
@@ -40,12 +40,17 @@ pub(crate) const EXPORT_PATH: &str = "/export";
 impl Ledger {
     /// How long until an export has to be asked for; `None` without an endpoint, and while one is running.
     pub(super) fn until_export(&self, now: u64) -> Option<Duration> {
-        self.config.otlp.as_ref().and_then(|_| self.timetable.get().next(now))
+        self.pushes().then(|| self.timetable.get().next(now)).flatten()
+    }
+
+    /// True where there is an endpoint, and this is the ledger that knows all totals.
+    fn pushes(&self) -> bool {
+        self.config.otlp.is_some() && self.is_main()
     }
 
     /// Asks for an export if one is due, and sees to it that another alarm comes.
     pub(super) async fn export_when_due(&self, now: u64) -> Result<(), Failure> {
-        if self.config.otlp.is_none() {
+        if !self.pushes() {
             return Ok(());
         }
         if let Some(wait) = self.until_export(now).filter(|wait| *wait > Duration::ZERO) {
@@ -222,7 +227,7 @@ impl Ledger {
 }
 
 fn read(loaded: &Book, now: u64) -> Result<Snapshot, Failure> {
-    self_metrics::with_readings(&loaded.state, &loaded.status, now).map_err(Failure::from)
+    self_metrics::with_readings(&loaded.state, &status_of_all(loaded), now).map_err(Failure::from)
 }
 
 /// Writes the state that was exported last.

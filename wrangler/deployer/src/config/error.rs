@@ -63,9 +63,6 @@ pub enum ConfigError {
         /// Which commands have it.
         only: String,
     },
-    /// More than one queue.
-    #[error("{0}: the Workers of this version read one queue; leave queue_shards at 1")]
-    Shards(String),
     /// `RESOLVER_ID` twice, and not the same.
     #[error("producer.vars and consumer.vars say different RESOLVER_IDs: both Workers need the same")]
     ResolverIds,

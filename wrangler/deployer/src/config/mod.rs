@@ -26,7 +26,9 @@ pub struct Config {
     pub account_id: Option<String>,
     /// Whether sticky assignments are stored.
     pub materializations: bool,
-    /// How the delta queue is consumed, over `wrangler/consumer.toml`.
+    /// Delta queues, 1 to 16.
+    pub queue_shards: u32,
+    /// How each delta queue is consumed, over `wrangler/consumer.toml`.
     pub batches: Batches,
     /// Where the resolver state comes from.
     pub cdn_url: String,

@@ -92,9 +92,9 @@ pub const OPTIONS: [OptionSpec; 9] = [
         "queue_shards",
         "TRIBUTARY_QUEUE_SHARDS",
         "--queue-shards",
-        Kind::Number { min: 1, max: 16 },
+        Kind::Number { min: 1, max: tributary_proto::envelope::MAX_LEDGERS as u64 },
         "1",
-        "delta queues; the Workers of this version read one, and more are refused",
+        "delta queues, each for 5,000 messages a second; lowered, those that are there are emptied",
     ),
     option(
         "queue.max_batch_size",

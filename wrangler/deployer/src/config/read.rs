@@ -247,9 +247,6 @@ fn config(flags: Flags, environment: &BTreeMap<String, String>, file: FileConfig
         Some(Value::Number(number)) => Some(*number),
         _ => None,
     };
-    if number("queue_shards").is_some_and(|shards| shards > 1) {
-        return Err(ConfigError::Shards("queue_shards is more than 1".to_owned()));
-    }
     let secrets = Secrets::read(environment)?;
     for (role, vars) in [(Role::Producer, &producer_vars), (Role::Consumer, &consumer_vars)] {
         vars::check_values(role, vars, &secrets.given(role, vars))?;
@@ -259,6 +256,8 @@ fn config(flags: Flags, environment: &BTreeMap<String, String>, file: FileConfig
         names: Names::new(&text("prefix").unwrap_or_default()).unwrap_or_default(),
         account_id: text("account_id"),
         materializations: options.get("materializations") == Some(&Value::Switch(true)),
+        // The option was checked to be in its range.
+        queue_shards: number("queue_shards").and_then(|shards| u32::try_from(shards).ok()).unwrap_or(1),
         batches: Batches {
             size: number("queue.max_batch_size"),
             timeout: number("queue.max_batch_timeout"),
