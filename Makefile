@@ -45,7 +45,8 @@ cloud: setup ## A Cloudflare of your own on loopback, to try make deploy without
 		--workers-port "$(or $(WORKERS_PORT),0)"
 
 test: build ## Run all tests: native, then end to end in workerd
-	@$(TOOLS) wrangler/build.sh emitter/example
+	@$(TOOLS) wrangler/build.sh emitter/example emitter/otel/example
+	@$(TOOLS) wrangler/npm.sh
 	@$(TOOLS) wrangler/test.sh
 
 build: setup ## Build both Workers (only what changed)
@@ -67,4 +68,5 @@ setup: ## Install what is missing (Rust target, worker-build, wasm-bindgen, prot
 	@wrangler/setup.sh
 
 clean: ## Remove builds, local state and logs
-	rm -rf .run producer/build consumer/build emitter/example/build "$(TARGET)"
+	rm -rf .run producer/build consumer/build emitter/example/build emitter/otel/example/build emitter/npm/dist \
+		emitter/npm/example/build "$(TARGET)"
