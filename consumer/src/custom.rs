@@ -10,12 +10,12 @@ use tributary_telemetry::Delta;
 
 use crate::message::Decoded;
 
-/// Merges the custom metrics of `records`: into one delta unless they contradict each other, and never into more than
-/// there are records. None is empty.
+/// Merges the custom metrics of `records`, in whatever form they came: into one delta unless they contradict each other, and
+/// never into more than two for each record. None is empty.
 pub fn gather(records: &[&Decoded]) -> Vec<Delta> {
     let mut gathered: Vec<Delta> = Vec::new();
-    for record in records {
-        let mut rest = Cow::Borrowed(&record.metrics.delta);
+    for delta in records.iter().flat_map(|record| [&record.metrics.delta, &record.otlp.delta]) {
+        let mut rest = Cow::Borrowed(delta);
         for delta in &mut gathered {
             if rest.is_empty() {
                 break;
@@ -29,6 +29,28 @@ pub fn gather(records: &[&Decoded]) -> Vec<Delta> {
     gathered
 }
 
+/// Why custom metrics were counted with less detail than they came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folding {
+    /// In the overflow series of their family: the bound on series or bytes was reached.
+    Overflow,
+    /// Under the coarser bounds of the series that is there.
+    Bounds,
+}
+
+impl Folding {
+    /// Every folding.
+    pub const ALL: [Self; 2] = [Self::Overflow, Self::Bounds];
+
+    /// The value of a `reason` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::Bounds => "bounds",
+        }
+    }
+}
+
 /// Why series of custom metrics were left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -36,7 +58,7 @@ pub enum Refusal {
     ReservedName,
     /// They contradict what is there.
     Conflict,
-    /// The bound on series or bytes was reached.
+    /// The bound on series or bytes was reached, and their family has no overflow series and no room for one.
     Bound,
     /// Their total would pass its range.
     Overflow,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use sha2::{Digest as _, Sha256};
 use tributary_proto::{
     Message as _,
@@ -13,6 +14,7 @@ use tributary_proto::{
 use tributary_telemetry::{
     confidence::{ReadReport, ReportedIdentity, TelemetryReport, read_report},
     custom::{self, CustomError, CustomMetrics},
+    otlp::read::{self as otlp, OtlpMetrics},
 };
 
 use crate::{
@@ -64,6 +66,8 @@ pub struct Decoded {
     pub telemetry: Telemetry,
     /// Its custom metrics.
     pub metrics: CustomMetrics,
+    /// Those that it has in OpenTelemetry's form.
+    pub otlp: OtlpMetrics,
     /// What its stream dropped before it.
     pub dropped: Vec<v1::Dropped>,
 }
@@ -99,9 +103,9 @@ pub enum MalformedMessage {
     /// Custom metrics that break a rule of theirs.
     #[error("metrics: {0}")]
     Metrics(#[from] CustomError),
-    /// It holds metrics of OpenTelemetry, which this version cannot apply.
-    #[error("resource_metrics, which this version cannot apply")]
-    ResourceMetrics,
+    /// Metrics of OpenTelemetry that are no `ResourceMetrics`.
+    #[error("resource_metrics: {0}")]
+    ResourceMetrics(String),
     /// A sequence that cannot be stored exactly.
     #[error("sequence {0} is out of range")]
     Sequence(u64),
@@ -114,7 +118,7 @@ impl MalformedMessage {
             Self::BodyType => "body_type",
             Self::Envelope(error) => error.reason(),
             Self::Metrics(_) => "metrics",
-            Self::ResourceMetrics => "format",
+            Self::ResourceMetrics(_) => "resource_metrics",
             Self::Sequence(_) => "invalid",
         }
     }
@@ -162,10 +166,8 @@ fn decode_envelope(bytes: &[u8]) -> Result<Decoded, MalformedMessage> {
     if envelope.sequence > MAX_SEQUENCE {
         return Err(MalformedMessage::Sequence(envelope.sequence));
     }
-    if !envelope.resource_metrics.is_empty() {
-        return Err(MalformedMessage::ResourceMetrics);
-    }
     let metrics = custom::read(envelope.metrics()?, envelope.window_start_ms, envelope.window_end_ms)?;
+    let otlp = read_otlp(&envelope)?;
     let telemetry = read_telemetry(&mut logs, envelope.window_end_ms)?;
     let record = Record {
         stream_id: envelope.stream_id,
@@ -182,8 +184,19 @@ fn decode_envelope(bytes: &[u8]) -> Result<Decoded, MalformedMessage> {
         logs,
         telemetry,
         metrics,
+        otlp,
         dropped: envelope.dropped,
     })
+}
+
+fn read_otlp(envelope: &Envelope) -> Result<OtlpMetrics, MalformedMessage> {
+    let bytes = envelope.resource_metrics.as_slice();
+    if bytes.is_empty() {
+        return Ok(OtlpMetrics::default());
+    }
+    let message =
+        ResourceMetrics::decode(bytes).map_err(|error| MalformedMessage::ResourceMetrics(error.to_string()))?;
+    Ok(otlp::read(message, bytes.len(), envelope.window_start_ms, envelope.window_end_ms))
 }
 
 /// A message without stream and sequence: the queue's id of it stands in. It becomes a stream of one record, so that
@@ -206,6 +219,7 @@ fn decode_text(message: &QueueMessage, text: &str, resolver_id: &str) -> Result<
         logs,
         telemetry,
         metrics: CustomMetrics::default(),
+        otlp: OtlpMetrics::default(),
         dropped: Vec::new(),
     })
 }

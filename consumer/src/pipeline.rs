@@ -245,11 +245,12 @@ fn decode_all<'a>(
                 if let Telemetry::Refused(reason) = &decoded.telemetry {
                     events.push(Event::TelemetryRefused { message_id: message.id.clone(), reason: reason.clone() });
                 }
-                if let Some(first) = decoded.metrics.reserved.first() {
+                let reserved = || decoded.metrics.reserved.iter().chain(&decoded.otlp.reserved);
+                if let Some(first) = reserved().next() {
                     events.push(Event::NamesReserved {
                         message_id: message.id.clone(),
                         resolver_id: decoded.resolver_id.clone(),
-                        families: decoded.metrics.reserved.len(),
+                        families: reserved().count(),
                         first: first.clone(),
                     });
                 }

@@ -20,6 +20,8 @@ use crate::{
 
 #[path = "pipeline/custom_tests.rs"]
 mod custom_metrics;
+#[path = "pipeline/otlp_tests.rs"]
+mod otlp;
 #[path = "pipeline/outcome_tests.rs"]
 mod outcomes;
 

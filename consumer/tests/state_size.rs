@@ -86,7 +86,7 @@ impl Ledger {
         match self.book.state.get(family, &labels)?.value() {
             Value::Counter(count) => Some(*count),
             Value::Histogram(histogram) => Some(histogram.count()),
-            Value::Gauge(_) => None,
+            Value::FloatCounter(_) | Value::UpDown(_) | Value::Exponential(_) | Value::Gauge(_) => None,
         }
     }
 

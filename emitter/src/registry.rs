@@ -271,7 +271,8 @@ impl Family {
     fn begin(&self, family: usize, labels: LabelSet) -> Series {
         let pending = match self.descriptor.kind() {
             MetricKind::Counter => Pending::Counter(0),
-            MetricKind::Gauge => Pending::Gauge(None),
+            // The registry hands no family of the two out.
+            MetricKind::Gauge | MetricKind::UpDown | MetricKind::Exponential => Pending::Gauge(None),
             MetricKind::Histogram => {
                 Pending::Histogram { counts: vec![0; self.bounds.as_slice().len().saturating_add(1)], sum: 0.0 }
             }

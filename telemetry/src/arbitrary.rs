@@ -9,8 +9,8 @@ use proptest::{
 };
 
 use crate::{
-    Bounds, DecimalBounds, Delta, ExplicitBounds, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Number,
-    Value,
+    Bounds, DecimalBounds, Delta, ExplicitBounds, ExponentialBuckets, ExponentialHistogram, ExponentialParts,
+    FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Number, UpDown, Value,
     confidence::{ApplyDedupCounts, EventCounts, TelemetryDelta},
 };
 
@@ -28,6 +28,16 @@ pub static DECIMAL: FamilyDescriptor =
 /// A histogram of explicit bounds, float sums.
 pub static EXPLICIT: FamilyDescriptor =
     FamilyDescriptor::from_static("size_bytes", "Sizes.", "bytes", MetricKind::Histogram);
+
+/// A counter of integers and of floats.
+pub static FLOAT_COUNTER: FamilyDescriptor =
+    FamilyDescriptor::from_static("busy_seconds", "Time spent.", "seconds", MetricKind::Counter);
+/// A sum that falls, of integers and of floats.
+pub static UP_DOWN: FamilyDescriptor =
+    FamilyDescriptor::from_static("connections", "Open connections.", "", MetricKind::UpDown);
+/// An exponential histogram, positive and negative, with whole sums.
+pub static EXPONENTIAL: FamilyDescriptor =
+    FamilyDescriptor::from_static("drift_seconds", "Drifts.", "seconds", MetricKind::Exponential);
 
 /// A label name.
 pub fn label_name() -> impl Strategy<Value = String> {
@@ -87,6 +97,74 @@ pub fn histogram(bounds: Bounds, float_sum: bool) -> impl Strategy<Value = Histo
     )
 }
 
+/// An absolute value that is observed: mostly around 1, sometimes any that a float has.
+pub fn magnitude() -> impl Strategy<Value = f64> {
+    let any_exponent = (any::<u64>(), 0_u64..2047).prop_map(|(bits, exponent)| bits >> 12 | exponent << 52);
+    prop_oneof![
+        4 => (-4_i8..4, 0_u8..4).prop_map(|(exponent, quarters)| (1.0 + f64::from(quarters) / 4.0) * f64::from(exponent).exp2()),
+        2 => 0.001..1000.0,
+        1 => any_exponent.prop_map(f64::from_bits).prop_filter("zero has its own bucket", |value| *value > 0.0),
+    ]
+}
+
+/// What an exponential histogram is made from: sometimes nothing, sometimes more buckets than it keeps, sometimes buckets
+/// within its zero bucket. Whole sums, and those of the observations only in sign.
+pub fn exponential_parts() -> impl Strategy<Value = ExponentialParts> {
+    let count = || prop_oneof![4 => 1_u64..5, 1 => 0..u64::from(u32::MAX)];
+    let observed = || vec((magnitude(), count()), 0..6);
+    let zero = (prop_oneof![2 => Just(0), 1 => count()], prop_oneof![2 => Just(0.0), 1 => magnitude()]);
+    (-12_i32..=22, zero, observed(), prop_oneof![2 => Just(Vec::new()), 1 => observed()], 0_u32..1_000, 0..9_u8)
+        .prop_map(|(scale, (zero_count, zero_threshold), positive, negative, sum, without_sum)| {
+            let (scale, [positive, negative]) = buckets_of(scale, [positive, negative]);
+            let count = positive.counts.iter().chain(&negative.counts).fold(zero_count, |sum, count| sum + count);
+            let sum = match (count, negative.counts.is_empty()) {
+                (0, _) => 0.0,
+                (_, true) => f64::from(sum),
+                (_, false) => -f64::from(sum),
+            };
+            let sum = Some(sum).filter(|_| without_sum > 0);
+            ExponentialParts { scale, zero_threshold, zero_count, positive, negative, sum }
+        })
+}
+
+/// Buckets of these observations at the scale, or at a coarser one where they would be very many.
+fn buckets_of(scale: i32, observed: [Vec<(f64, u64)>; 2]) -> (i32, [ExponentialBuckets; 2]) {
+    let indices = |scale: i32, observed: &[(f64, u64)]| -> Vec<(i64, u64)> {
+        let index = |value| ExponentialHistogram::bucket_index(scale, value).unwrap_or(0);
+        observed.iter().map(|(value, count)| (index(*value), *count)).collect()
+    };
+    let width = |scale| {
+        observed.iter().map(move |observed| {
+            let indices = indices(scale, observed);
+            let ends = indices.iter().map(|(index, _)| *index).min().zip(indices.iter().map(|(index, _)| *index).max());
+            ends.map_or(0, |(low, high)| high - low)
+        })
+    };
+    let scale = (-12..=scale).rev().find(|scale| width(*scale).all(|width| width < 400)).unwrap_or(-12);
+    let buckets = observed.clone().map(|observed| {
+        let indices = indices(scale, &observed);
+        let low = indices.iter().map(|(index, _)| *index).min().unwrap_or(0);
+        let mut counts = vec![0; 400];
+        for (index, count) in indices {
+            let place = usize::try_from(index - low).unwrap_or(usize::MAX);
+            if let Some(sum) = counts.get_mut(place) {
+                *sum += count;
+            }
+        }
+        let last = counts.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+        // Empty ones at the ends mean nothing.
+        counts.truncate(if last == 0 { 0 } else { last + 3 });
+        ExponentialBuckets { offset: i32::try_from(low).unwrap_or(0), counts }
+    });
+    (scale, buckets)
+}
+
+/// An exponential histogram.
+pub fn exponential() -> impl Strategy<Value = ExponentialHistogram> {
+    exponential_parts()
+        .prop_filter_map("parts of this generator are legal", |parts| ExponentialHistogram::new(parts).ok())
+}
+
 /// One value with a family that it belongs to.
 pub fn family_value() -> impl Strategy<Value = (&'static FamilyDescriptor, Value)> {
     let explicit = ExplicitBounds::new(&[-1.5, 0.0, 0.25, 1e9]).map_or_else(|_| Bounds::latency(), Bounds::Explicit);
@@ -94,6 +172,11 @@ pub fn family_value() -> impl Strategy<Value = (&'static FamilyDescriptor, Value
         (0..u64::from(u32::MAX)).prop_map(|count| (&COUNTER, Value::Counter(count))),
         (0_u64..3).prop_map(|count| (&OTHER_COUNTER, Value::Counter(count))),
         gauge().prop_map(|gauge| (&GAUGE, Value::Gauge(gauge))),
+        (0..u32::MAX).prop_map(|count| (&FLOAT_COUNTER, Value::FloatCounter(f64::from(count)))),
+        (0..u64::from(u32::MAX)).prop_map(|count| (&FLOAT_COUNTER, Value::Counter(count))),
+        any::<i32>().prop_map(|sum| (&UP_DOWN, Value::UpDown(UpDown::Integer(sum.into())))),
+        any::<i32>().prop_map(|sum| (&UP_DOWN, Value::UpDown(UpDown::Float(sum.into())))),
+        exponential().prop_map(|histogram| (&EXPONENTIAL, Value::Exponential(histogram))),
         histogram(Bounds::latency(), false).prop_map(|histogram| (&DECIMAL, Value::Histogram(histogram))),
         histogram(explicit, true).prop_map(|histogram| (&EXPLICIT, Value::Histogram(histogram))),
     ]

@@ -13,12 +13,30 @@ use tributary_proto::{
 };
 
 use crate::{
-    DecodeError, Delta,
+    DecodeError, Delta, LabelName, LabelSet,
     limits::{MAX_MESSAGE_BUCKETS, MAX_MESSAGE_SERIES},
 };
 
 /// What all custom families of the producer Worker's own begin with: the one part of `tributary_*` that comes in messages.
 pub const PRODUCER_PREFIX: &str = "tributary_producer_";
+
+/// The gauge of 1 whose labels say what OpenTelemetry's resources say of a `job`, beside its series.
+pub const TARGET_INFO: &str = "target_info";
+
+/// The label of the series into which a family's points go past the bound on its series, as OpenTelemetry's SDKs name it.
+const OVERFLOW: &str = "otel_metric_overflow";
+
+/// The labels of that series. It has no others.
+#[must_use]
+pub fn overflow_labels() -> LabelSet {
+    LabelName::new(OVERFLOW).and_then(|name| LabelSet::new([(name, "true")])).unwrap_or_default()
+}
+
+/// Says whether these are the labels of an overflow series.
+#[must_use]
+pub fn is_overflow(labels: &LabelSet) -> bool {
+    labels.len() == 1 && labels.get(OVERFLOW) == Some("true")
+}
 
 /// Why the metrics of a message are refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -66,8 +84,15 @@ pub const fn is_reserved(name: &str) -> bool {
     is_ours(name)
         || starts_with(name, "scrape_")
         || is(name, "up")
-        || is(name, "target_info")
+        || is(name, TARGET_INFO)
         || is(name, "otel_scope_info")
+}
+
+/// Says whether a family of the state is the pipeline's or Confidence's, not custom: all whose names are reserved but
+/// [`TARGET_INFO`], which is made of what Workers say.
+#[must_use]
+pub const fn is_of_pipeline(name: &str) -> bool {
+    is_reserved(name) && !is(name, TARGET_INFO)
 }
 
 const fn is_ours(name: &str) -> bool {
@@ -112,6 +137,9 @@ pub fn read(set: v1::MetricSet, window_start_ms: u64, window_end_ms: u64) -> Res
         }
         match value {
             Some(series::Value::Histogram(histogram)) => buckets = buckets.saturating_add(bucket_count(histogram)),
+            Some(series::Value::Exponential(histogram)) => {
+                buckets = buckets.saturating_add(exponential_bucket_count(histogram));
+            }
             Some(series::Value::Gauge(gauge)) if gauge.time_ms > window_end_ms => {
                 return Err(CustomError::Reading { time_ms: gauge.time_ms });
             }
@@ -152,6 +180,7 @@ pub fn write(delta: &Delta, window_end_ms: u64, most_bytes: usize) -> Vec<v1::Me
             let mut buckets = 0;
             match &mut series.value {
                 Some(series::Value::Histogram(histogram)) => buckets = bucket_count(histogram),
+                Some(series::Value::Exponential(histogram)) => buckets = exponential_bucket_count(histogram),
                 Some(series::Value::Gauge(gauge)) => gauge.time_ms = gauge.time_ms.min(window_end_ms),
                 _ => {}
             }
@@ -211,6 +240,12 @@ fn bucket_count(histogram: &v1::Histogram) -> usize {
         None => 0,
     };
     bounds.saturating_add(1)
+}
+
+/// Buckets of an exponential histogram, with that of zero.
+fn exponential_bucket_count(histogram: &v1::ExponentialHistogram) -> usize {
+    let buckets = histogram.positive.iter().chain(&histogram.negative);
+    buckets.fold(1, |sum, buckets| sum.saturating_add(buckets.counts.len()))
 }
 
 #[cfg(test)]

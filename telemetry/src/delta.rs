@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
 };
 
-use crate::{FamilyDescriptor, Gauge, Histogram, LabelSet, MergeError, Value};
+use crate::{FamilyDescriptor, Gauge, Histogram, LabelSet, MergeError, SumError, Value};
 
 /// Why something cannot be added to a [`Delta`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,14 @@ pub enum DeltaError {
         family: String,
         /// Why.
         source: MergeError,
+    },
+    /// The number of a sum is none.
+    #[error("family {family}: {source}")]
+    Sum {
+        /// Name of the family.
+        family: String,
+        /// Why.
+        source: SumError,
     },
 }
 
@@ -142,6 +150,7 @@ impl Delta {
         if value.kind() != family.kind() {
             return Err(kind());
         }
+        value.check().map_err(|source| DeltaError::Sum { family: family.name().to_owned(), source })?;
         // Not by an entry, which takes a key: names from outside would be copied for every series.
         match self.families.get_mut(family.name()) {
             None => {

@@ -16,25 +16,33 @@ pub enum MetricKind {
     Gauge,
     /// Counts of observations under upper bounds, and their sum.
     Histogram,
+    /// A sum that may fall. Merges by adding, like a counter; text formats know it as a gauge.
+    UpDown,
+    /// Counts of observations in buckets at powers of a base, and their sum. Text formats know it as a histogram.
+    Exponential,
 }
 
 impl MetricKind {
-    /// The word for the kind in text formats and messages.
+    /// Every kind.
+    pub(crate) const ALL: [Self; 5] = [Self::Counter, Self::Gauge, Self::Histogram, Self::UpDown, Self::Exponential];
+
+    /// The word for the kind in text formats and messages. Text formats have fewer of them than there are kinds.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
+            Self::Gauge | Self::UpDown => "gauge",
+            Self::Histogram | Self::Exponential => "histogram",
         }
     }
 
     /// The suffixes that samples of the kind add to the family's name.
-    pub(crate) const fn suffixes(self) -> &'static [&'static str] {
+    #[must_use]
+    pub const fn suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Counter => &["_total", "_created"],
-            Self::Gauge => &[],
-            Self::Histogram => &["_bucket", "_count", "_sum", "_created"],
+            Self::Gauge | Self::UpDown => &[],
+            Self::Histogram | Self::Exponential => &["_bucket", "_count", "_sum", "_created"],
         }
     }
 }
@@ -187,7 +195,7 @@ impl FamilyDescriptor {
 pub(crate) fn clashes(descriptor: &FamilyDescriptor, kind_of: impl Fn(&str) -> Option<MetricKind>) -> bool {
     let taken = |name: &str| {
         kind_of(name).is_some()
-            || [MetricKind::Counter, MetricKind::Gauge, MetricKind::Histogram].iter().any(|kind| {
+            || MetricKind::ALL.iter().any(|kind| {
                 kind.suffixes()
                     .iter()
                     .any(|suffix| name.strip_suffix(suffix).is_some_and(|base| kind_of(base) == Some(*kind)))

@@ -2,7 +2,8 @@
 //!
 //! # Words
 //!
-//! - A **family** ([`FamilyDescriptor`]) has a name, a help text, a unit and a kind: counter, gauge or histogram.
+//! - A **family** ([`FamilyDescriptor`]) has a name, a help text, a unit and a kind: counter, up-down sum, gauge, histogram
+//!   under bounds or exponential histogram.
 //! - A **series** is one [`Value`] of a family under one [`LabelSet`].
 //! - A [`Delta`] is what was added in a window. Deltas **merge**, in any order and grouping.
 //! - A [`Snapshot`] is cumulative. A delta is **applied** to it; the sum of deltas does not depend on their order.
@@ -51,7 +52,8 @@
 //! - It has no clock, no randomness, no I/O and no Workers runtime: times are arguments.
 //! - It does not know streams and sequences; who applies a delta makes sure that it does so once.
 //! - It does not merge flag logs other than telemetry, and it does not deliver anything.
-//! - It has no summaries, no exemplars and no negative exponential buckets.
+//! - It has no summaries, no exemplars, and no smallest and greatest value of a histogram: those of deltas do not merge into
+//!   that of a total which goes on.
 
 #![forbid(unsafe_code)]
 
@@ -61,6 +63,7 @@ pub mod arbitrary;
 pub mod confidence;
 pub mod custom;
 mod delta;
+mod exponential;
 mod family;
 mod gauge;
 mod histogram;
@@ -75,6 +78,7 @@ mod value;
 mod wire;
 
 pub use delta::{Delta, DeltaError, DeltaFamily};
+pub use exponential::{ExponentialBuckets, ExponentialError, ExponentialHistogram, ExponentialParts};
 pub use family::{FamilyDescriptor, FamilyError, MetricKind};
 pub use gauge::{Gauge, GaugeError};
 pub use histogram::{
@@ -84,5 +88,5 @@ pub use histogram::{
 pub use label::{LabelError, LabelName, LabelSet};
 pub use snapshot::{Applied, ApplyError, MetricFamily, Series, Snapshot, Zero};
 pub use text::{TextFormat, TextOptions, write_selected_text, write_text};
-pub use value::{MergeError, Number, Value};
+pub use value::{MergeError, Number, SumError, UpDown, Value};
 pub use wire::{DecodeError, SNAPSHOT_SCHEMA};

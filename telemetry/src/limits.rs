@@ -34,6 +34,17 @@ pub const MAX_CUSTOM_SERIES: usize = 4_000;
 /// bytes of labels each, or 2,000 histograms of 10 bounds; what it leaves holds the accounts and sources of above.
 pub const MAX_CUSTOM_BYTES: usize = 600_000;
 
+/// The most series of [`custom families`](crate::custom) past [`MAX_CUSTOM_SERIES`]: the overflow series of those that were
+/// there when the bound was reached.
+pub const MAX_OVERFLOW_SERIES: usize = 400;
+
+/// The most of [`MAX_SNAPSHOT_BYTES`] that these take past [`MAX_CUSTOM_BYTES`]. It holds 400 counters, or as many histograms
+/// of 15 bounds as have room for 250 bytes each.
+pub const MAX_OVERFLOW_BYTES: usize = 100_000;
+
+/// The most series of `target_info`: jobs, and what replaces them within a commit.
+pub const MAX_TARGETS: usize = 200;
+
 /// The most series in the metrics of one message ([`crate::custom`]).
 ///
 /// A batch is 100 messages: as many series as these in all of them, each of its own, make a commit of less than 16 MiB
@@ -43,6 +54,16 @@ pub const MAX_MESSAGE_SERIES: usize = 500;
 /// The most buckets in the metrics of one message ([`crate::custom`]), those up to `+Inf` included: a few bytes name a
 /// layout of 361.
 pub const MAX_MESSAGE_BUCKETS: usize = 4_096;
+
+/// About what the OpenTelemetry metrics of one message may take where they are written as series.
+///
+/// The labels that all points of a scope have in common stand once in a message and in each of its series: without a bound
+/// a message of 128 kB could come to 16 MB. A batch of 100 is a commit of at most 16 MiB.
+pub const MAX_MESSAGE_CUSTOM_BYTES: usize = 160_000;
+
+/// The most bytes of labels that are written to find out to which series the points of one message belong: 5,000 points of
+/// 400 bytes. It bounds the time that a message takes, some milliseconds.
+pub const MAX_MESSAGE_LABEL_WORK: usize = 2_000_000;
 
 /// The most labels of one series.
 pub const MAX_LABELS: usize = 32;
@@ -61,6 +82,11 @@ pub const MAX_HELP_BYTES: usize = 1_024;
 
 /// The most bounds of a histogram. 20 decades at 18 per decade (all of `u64`) are 360.
 pub const MAX_BOUNDS: usize = 512;
+
+/// The most buckets that an exponential histogram keeps of each sign: what OpenTelemetry recommends to SDKs as a default
+/// (Metrics SDK › Base2 Exponential Bucket Histogram Aggregation, `MaxSize`). Two values 2^20 apart are then told apart
+/// from others that are 9 % off.
+pub const MAX_EXPONENTIAL_BUCKETS: usize = 160;
 
 /// The most decades that a decimal layout spans: 10^20 is above `u64::MAX`.
 pub const MAX_DECADES: u32 = 20;

@@ -2,14 +2,15 @@
 //!
 //! A state has to stay within one stored row, and a series that exists is never refused: so a series takes its room
 //! once, when it is new, for the greatest totals that it can ever reach. What is taken depends on labels, kind and
-//! bounds alone, which do not change as long as the series lives.
+//! bounds alone, which do not change as long as the series lives. A counter can become a float, which is shorter; an
+//! exponential histogram takes as many buckets as it can ever have.
 //!
 //! The terms are those of protobuf: a field costs a byte of tag, a string the bytes of its length beside its own, an
 //! integer of 64 bits at most ten. Lengths here take at most four.
 
 use crate::{
     Bounds, FamilyDescriptor, Histogram, LabelSet, Value,
-    limits::{MAX_FAMILY_NAME_BYTES, MAX_HELP_BYTES},
+    limits::{MAX_EXPONENTIAL_BUCKETS, MAX_FAMILY_NAME_BYTES, MAX_HELP_BYTES},
 };
 
 /// What a state without series takes: schema, version, two times, and the set around the families.
@@ -38,9 +39,11 @@ pub(crate) fn series_bytes(labels: &LabelSet, value: &Value) -> usize {
         sum.saturating_add(LABEL).saturating_add(name.len()).saturating_add(text.len())
     });
     let value = match value {
-        Value::Counter(_) => INTEGER,
+        Value::Counter(_) | Value::FloatCounter(_) => INTEGER,
+        Value::UpDown(_) => MESSAGE + INTEGER,
         Value::Gauge(_) => MESSAGE + 2 * INTEGER,
         Value::Histogram(histogram) => histogram_bytes(histogram),
+        Value::Exponential(_) => EXPONENTIAL_BYTES,
     };
     // The start of the series is an integer.
     labels.saturating_add(value).saturating_add(MESSAGE + INTEGER)
@@ -58,6 +61,9 @@ fn histogram_bytes(histogram: &Histogram) -> usize {
     };
     histogram.bucket_counts().len().saturating_mul(BUCKET).saturating_add(layout).saturating_add(FIXED)
 }
+
+/// Both signs full, and counts that fit 64 bits together, as above. Scale and offsets are integers, too.
+const EXPONENTIAL_BYTES: usize = MESSAGE + 5 * INTEGER + 2 * (2 * MESSAGE + 9 * MAX_EXPONENTIAL_BUCKETS) + 2 * INTEGER;
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,14 @@
 //! The cumulative state.
 
+mod plan;
+mod targets;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
+use self::plan::{Addition, Plan};
 use crate::{
-    Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, MetricKind, Value, custom,
-    family::clashes,
-    limits::{
-        MAX_CUSTOM_BYTES, MAX_CUSTOM_SERIES, MAX_FAMILY_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES,
-    },
+    Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, Value,
+    custom::TARGET_INFO,
     reserve::{SNAPSHOT_BYTES, family_bytes, series_bytes},
 };
 
@@ -79,6 +80,10 @@ pub struct Applied {
     /// Series that contradict what is there: a family with another kind or with a clashing name, a histogram with
     /// other bounds or another kind of sum.
     pub series_conflicting: u64,
+    /// Custom series past the bounds, whose values are in the overflow series of their family.
+    pub series_overflowed: u64,
+    /// Custom histograms with finer bounds than those that are there, counted under these.
+    pub series_coarsened: u64,
     /// Series whose total would pass its range; only custom ones are left out alone ([`Snapshot::apply_custom`]).
     pub series_overflowing: u64,
 }
@@ -90,6 +95,8 @@ impl Applied {
             series_added: self.series_added.saturating_add(other.series_added),
             series_refused: self.series_refused.saturating_add(other.series_refused),
             series_conflicting: self.series_conflicting.saturating_add(other.series_conflicting),
+            series_overflowed: self.series_overflowed.saturating_add(other.series_overflowed),
+            series_coarsened: self.series_coarsened.saturating_add(other.series_coarsened),
             series_overflowing: self.series_overflowing.saturating_add(other.series_overflowing),
         }
     }
@@ -129,7 +136,7 @@ impl Zero {
 
 /// The cumulative state: the sum of all deltas that were applied, in any order.
 ///
-/// Counters and histograms never go down. At the bounds on series and bytes those that exist keep growing, new ones are
+/// Counters and histograms never go down; up-down sums may. At the bounds on series and bytes those that exist keep growing, new ones are
 /// refused and counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -197,7 +204,7 @@ impl Snapshot {
         // Looked at as a merge: a value of nothing changes no series that exists, and conflicts with what differs.
         // Only an overflow is an error, and nothing overflows by adding zero.
         let planned = plan.add(family, &labels, &value, self.start_time_ms, &mut applied);
-        let additions = plan.additions;
+        let additions = plan.into_additions();
         if planned.is_ok() {
             self.install(additions);
         }
@@ -249,7 +256,7 @@ impl Snapshot {
                     .map_err(|source| ApplyError::Overflow { family: family.descriptor().name().to_owned(), source })?;
             }
         }
-        Ok((plan.additions, applied))
+        Ok((plan.into_additions(), applied))
     }
 
     fn finish(&mut self, additions: Vec<Addition<'_>>, now_ms: u64) {
@@ -259,9 +266,16 @@ impl Snapshot {
         self.last_applied_ms = self.last_applied_ms.max(now_ms);
     }
 
-    /// Adds a delta of [`custom`] metrics to the state at `now_ms`, as [`Snapshot::apply`] does, with two differences: it
-    /// cannot fail, since a series whose total would pass its range is left out and counted; and all custom families
-    /// together stay within [`MAX_CUSTOM_SERIES`] and [`MAX_CUSTOM_BYTES`].
+    /// Adds a delta of [`custom`](crate::custom) metrics to the state at `now_ms`, as [`Snapshot::apply`] does, but for this:
+    ///
+    /// - It cannot fail: a series whose total would pass its range is left out and counted.
+    /// - All custom families together stay within [`MAX_CUSTOM_SERIES`](crate::limits::MAX_CUSTOM_SERIES) and
+    ///   [`MAX_CUSTOM_BYTES`](crate::limits::MAX_CUSTOM_BYTES).
+    /// - What has no room goes into the overflow series of its family ([`custom::overflow_labels`](crate::custom::overflow_labels)),
+    ///   for which there is some left, so that the sum over a family stays right.
+    /// - A histogram whose bounds are finer than those that are there, so that each of these is one of its own, is counted
+    ///   under these: no count moves to another side of a bound.
+    /// - Of [`TARGET_INFO`] each `job` has one series, the latest.
     pub fn apply_custom(&mut self, delta: &Delta, now_ms: u64) -> Applied {
         let latest_start_ms = now_ms.max(self.start_time_ms);
         let start_time_ms = delta.start_time_ms().unwrap_or(0).clamp(self.start_time_ms, latest_start_ms);
@@ -274,8 +288,9 @@ impl Snapshot {
                 }
             }
         }
-        let additions = plan.additions;
+        let additions = plan.into_additions();
         self.install(additions);
+        self.settle_targets();
         self.version = self.version.saturating_add(1);
         self.last_applied_ms = self.last_applied_ms.max(now_ms);
         applied
@@ -286,134 +301,7 @@ impl Snapshot {
         for Addition { descriptor, labels, series } in additions {
             let family = self.families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor));
             family.descriptor.unify(descriptor);
-            family.insert(labels.clone(), series);
+            family.insert(labels, series);
         }
-    }
-}
-
-/// A series as it will be.
-struct Addition<'a> {
-    descriptor: &'a FamilyDescriptor,
-    labels: &'a LabelSet,
-    series: Series,
-}
-
-/// What applying would do, worked out beside the state.
-struct Plan<'s, 'a> {
-    state: &'s Snapshot,
-    additions: Vec<Addition<'a>>,
-    /// Families that the plan adds.
-    new_families: BTreeMap<&'a str, MetricKind>,
-    /// What the plan adds to each family.
-    new_series: BTreeMap<&'a str, Room>,
-    /// All that there is, with what the plan adds.
-    total: Room,
-    /// All of custom families, likewise, where the plan is one of these.
-    custom: Option<Room>,
-}
-
-/// What series take of the bounds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Room {
-    series: usize,
-    bytes: usize,
-}
-
-impl Room {
-    const fn and(self, series: usize, bytes: usize) -> Self {
-        Self { series: self.series.saturating_add(series), bytes: self.bytes.saturating_add(bytes) }
-    }
-
-    const fn is_within(self, most_series: usize, most_bytes: usize) -> bool {
-        self.series <= most_series && self.bytes <= most_bytes
-    }
-}
-
-impl<'s, 'a> Plan<'s, 'a> {
-    fn new(state: &'s Snapshot) -> Self {
-        let (additions, new_families, new_series) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        let total = Room { series: state.series_count(), bytes: state.reserved_bytes() };
-        Self { state, additions, new_families, new_series, total, custom: None }
-    }
-
-    fn of_custom(state: &'s Snapshot) -> Self {
-        let of_custom = state.families.values().filter(|family| !custom::is_reserved(family.descriptor.name()));
-        let custom =
-            of_custom.fold(Room::default(), |room, family| room.and(family.series.len(), family.reserved_bytes));
-        Self { custom: Some(custom), ..Self::new(state) }
-    }
-
-    /// Takes room for a new series, where there is any.
-    fn take_room(&mut self, descriptor: &'a FamilyDescriptor, labels: &LabelSet, value: &Value) -> bool {
-        let name = descriptor.name();
-        let family = self.state.families.get(name);
-        let planned = self.new_series.get(name).copied().unwrap_or_default();
-        let mut bytes = series_bytes(labels, value);
-        if family.is_none() && planned.series == 0 {
-            bytes = bytes.saturating_add(family_bytes(descriptor));
-        }
-        let planned = planned.and(1, bytes);
-        let in_family = family.map_or(planned, |family| planned.and(family.series.len(), family.reserved_bytes));
-        let total = self.total.and(1, bytes);
-        let custom = self.custom.map(|custom| custom.and(1, bytes));
-        let has_room = in_family.is_within(MAX_SERIES_PER_FAMILY, MAX_FAMILY_BYTES)
-            && custom.is_none_or(|custom| custom.is_within(MAX_CUSTOM_SERIES, MAX_CUSTOM_BYTES))
-            && total.is_within(MAX_SERIES, MAX_SNAPSHOT_BYTES);
-        if has_room {
-            self.total = total;
-            self.custom = custom;
-            self.new_series.insert(name, planned);
-            if family.is_none() {
-                self.new_families.insert(name, descriptor.kind());
-            }
-        }
-        has_room
-    }
-
-    /// The kind of a family that exists or is planned.
-    fn kind_of(&self, name: &str) -> Option<MetricKind> {
-        let known = self.state.families.get(name).map(|family| family.descriptor.kind());
-        known.or_else(|| self.new_families.get(name).copied())
-    }
-
-    /// Plans one series. `Err` only for a total that passes its range.
-    fn add(
-        &mut self,
-        descriptor: &'a FamilyDescriptor,
-        labels: &'a LabelSet,
-        value: &Value,
-        start_time_ms: u64,
-        applied: &mut Applied,
-    ) -> Result<(), MergeError> {
-        let name = descriptor.name();
-        let conflicting = match self.kind_of(name) {
-            Some(kind) => kind != descriptor.kind(),
-            None => clashes(descriptor, |other| self.kind_of(other)),
-        };
-        if conflicting || value.kind() != descriptor.kind() {
-            applied.series_conflicting = applied.series_conflicting.saturating_add(1);
-            return Ok(());
-        }
-        let family = self.state.families.get(name);
-        let series = match family.and_then(|family| family.series.get(labels)) {
-            Some(series) => match series.value.merged(value) {
-                Ok(value) => Series { start_time_ms: series.start_time_ms, value },
-                Err(error) if error.is_conflict() => {
-                    applied.series_conflicting = applied.series_conflicting.saturating_add(1);
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            },
-            None => {
-                if !self.take_room(descriptor, labels, value) {
-                    applied.series_refused = applied.series_refused.saturating_add(1);
-                    return Ok(());
-                }
-                applied.series_added = applied.series_added.saturating_add(1);
-                Series { start_time_ms, value: value.clone() }
-            }
-        };
-        self.additions.push(Addition { descriptor, labels, series });
-        Ok(())
     }
 }

@@ -15,17 +15,23 @@
 //! In both: escaped in label values are `\`, LF and `"`; families and series come in canonical order, so that equal
 //! states print alike, byte for byte; integers have no decimal point; lines end in LF.
 //!
+//! Up-down sums are gauges there, and exponential histograms are histograms ([`exponential`] says under which bounds).
+//!
 //! Nearly all of a text are bucket lines. What they have in common, name and labels, is written once per series and
 //! copied from there, so that the text itself is the only buffer.
 
+mod exponential;
 mod number;
 
 use std::ops::Range;
 
-use self::number::{decimal_bounds, push_decimal_bound, push_float, push_millis, push_number, push_unsigned};
+use self::{
+    exponential::Grid,
+    number::{decimal_bounds, push_decimal_bound, push_float, push_millis, push_number, push_signed, push_unsigned},
+};
 use crate::{
-    Bounds, FamilyDescriptor, Histogram, LabelSet, MetricFamily, MetricKind, Number, Series, Snapshot, Value,
-    histogram::FINEST,
+    Bounds, ExponentialHistogram, FamilyDescriptor, Histogram, LabelSet, MetricFamily, MetricKind, Number, Series,
+    Snapshot, UpDown, Value, histogram::FINEST,
 };
 
 /// Which text format.
@@ -55,7 +61,8 @@ pub struct TextOptions {
     /// Which format.
     pub format: TextFormat,
     /// How many bounds per decade of a decimal layout are written at most: of a layout with p per decade every
-    /// ceil(p/n)-th bound, and `+Inf` always. 1 … 18; what is outside counts as the nearest of these.
+    /// ceil(p/n)-th bound, and `+Inf` always. Exponential histograms have at most as many, too, and at most 13. 1 … 18;
+    /// what is outside counts as the nearest of these.
     pub buckets_per_decade: u8,
     /// Whether OpenMetrics gets the start of each counter and histogram as a `_created` sample.
     pub created: bool,
@@ -113,8 +120,9 @@ pub fn write_selected_text(
     let mut writer = Writer { out, options: *options };
     for family in families() {
         writer.metadata(family.descriptor());
+        let grid = Grid::new(family, *options);
         for (labels, series) in family.series() {
-            writer.series(family.descriptor(), labels, series);
+            writer.series(family.descriptor(), &grid, labels, series);
         }
     }
     out.extend_from_slice(options.format.end().as_bytes());
@@ -135,7 +143,9 @@ fn expected_bytes(family: &MetricFamily, options: TextOptions) -> usize {
         let created = if options.created { line + FLOAT } else { 0 };
         let samples = match series.value() {
             Value::Counter(count) => line + number::digits(*count),
-            Value::Gauge(_) => line + FLOAT,
+            Value::FloatCounter(_) | Value::UpDown(_) | Value::Gauge(_) => line + FLOAT,
+            // Most have few of the bounds that a grid can have.
+            Value::Exponential(histogram) => 16 * (line + BOUND + number::digits(histogram.count())) + FLOAT,
             Value::Histogram(histogram) => {
                 let bounds = match histogram.bounds() {
                     Bounds::Decimal(decimal) => histogram.bounds().len() / stride_of(options, decimal.per_decade()),
@@ -187,14 +197,19 @@ impl Writer<'_> {
         }
     }
 
-    fn series(&mut self, family: &FamilyDescriptor, labels: &LabelSet, series: &Series) {
+    fn series(&mut self, family: &FamilyDescriptor, grid: &Grid, labels: &LabelSet, series: &Series) {
         let name = family.name();
         let labels = match series.value() {
-            Value::Counter(count) => self.first_sample(name, "_total", labels, Number::Unsigned(*count)),
-            Value::Gauge(gauge) => self.first_sample(name, "", labels, gauge.value()),
+            Value::Counter(count) => self.first_sample(name, "_total", labels, |out| push_unsigned(out, *count)),
+            Value::FloatCounter(sum) => self.first_sample(name, "_total", labels, |out| push_float(out, *sum)),
+            Value::UpDown(UpDown::Integer(sum)) => self.first_sample(name, "", labels, |out| push_signed(out, *sum)),
+            Value::UpDown(UpDown::Float(sum)) => self.first_sample(name, "", labels, |out| push_float(out, *sum)),
+            Value::Gauge(gauge) => self.first_sample(name, "", labels, |out| push_number(out, gauge.value())),
             Value::Histogram(histogram) => self.histogram(name, labels, histogram),
+            Value::Exponential(histogram) => self.exponential(name, labels, histogram, grid),
         };
-        if self.options.created && self.options.is_open_metrics() && family.kind() != MetricKind::Gauge {
+        let has_start = family.kind().suffixes().contains(&"_created");
+        if self.options.created && self.options.is_open_metrics() && has_start {
             self.start(name, "_created", labels);
             push_millis(self.out, series.start_time_ms());
             self.push("\n");
@@ -217,7 +232,13 @@ impl Writer<'_> {
     }
 
     /// Writes the first sample of a series; returns where its labels stand.
-    fn first_sample(&mut self, name: &str, suffix: &str, labels: &LabelSet, value: Number) -> Range<usize> {
+    fn first_sample(
+        &mut self,
+        name: &str,
+        suffix: &str,
+        labels: &LabelSet,
+        push_value: impl FnOnce(&mut Vec<u8>),
+    ) -> Range<usize> {
         self.push(name);
         self.push(suffix);
         let range = if labels.is_empty() {
@@ -229,7 +250,7 @@ impl Writer<'_> {
             range
         };
         self.push(" ");
-        push_number(self.out, value);
+        push_value(self.out);
         self.push("\n");
         range
     }
@@ -252,21 +273,49 @@ impl Writer<'_> {
         self.push("\n");
     }
 
-    /// Writes all samples of a histogram; returns where its labels stand.
-    fn histogram(&mut self, name: &str, labels: &LabelSet, histogram: &Histogram) -> Range<usize> {
+    /// Begins the first bucket line; returns where the labels of the series stand, and how the next ones begin.
+    fn bucket_lines(&mut self, name: &str, labels: &LabelSet) -> (Range<usize>, BucketLines) {
         let line = self.out.len();
         self.push(name);
         self.push("_bucket{");
         let labels = self.labels(labels);
         self.push(if labels.is_empty() { "le=\"" } else { ",le=\"" });
-        // What every bucket line begins with, and the one that is begun already.
-        let prefix = line..self.out.len();
-        let mut is_begun = true;
-        let mut begin = |out: &mut Vec<u8>| {
-            if !std::mem::take(&mut is_begun) {
-                out.extend_from_within(prefix.clone());
-            }
-        };
+        (labels, BucketLines { prefix: line..self.out.len(), is_begun: true })
+    }
+
+    /// Writes all samples of an exponential histogram; returns where its labels stand.
+    fn exponential(
+        &mut self,
+        name: &str,
+        labels: &LabelSet,
+        histogram: &ExponentialHistogram,
+        grid: &Grid,
+    ) -> Range<usize> {
+        let (labels, mut lines) = self.bucket_lines(name, labels);
+        for (bound, count) in grid.cumulative(histogram) {
+            lines.begin(self.out);
+            self.out.extend_from_slice(bound);
+            end_bucket(self.out, count);
+        }
+        let count = histogram.count();
+        lines.begin(self.out);
+        self.push("+Inf");
+        end_bucket(self.out, count);
+        // OpenMetrics has both or none, and none with observations below zero; the older format always has the count.
+        let open_metrics = self.options.is_open_metrics();
+        let is_whole = histogram.sum().is_some() && !histogram.takes_negatives();
+        if let Some(sum) = histogram.sum().filter(|_| is_whole || !open_metrics) {
+            self.sample(name, "_sum", labels.clone(), Number::Float(sum));
+        }
+        if is_whole || !open_metrics {
+            self.sample(name, "_count", labels.clone(), Number::Unsigned(count));
+        }
+        labels
+    }
+
+    /// Writes all samples of a histogram; returns where its labels stand.
+    fn histogram(&mut self, name: &str, labels: &LabelSet, histogram: &Histogram) -> Range<usize> {
+        let (labels, mut lines) = self.bucket_lines(name, labels);
         // The counts of a histogram fit 64 bits together, so this never saturates.
         let mut cumulative: u64 = 0;
         let mut counts = histogram.bucket_counts().iter();
@@ -279,7 +328,7 @@ impl Writer<'_> {
                     skipped += 1;
                     if skipped == stride {
                         skipped = 0;
-                        begin(self.out);
+                        lines.begin(self.out);
                         push_decimal_bound(self.out, bound);
                         end_bucket(self.out, cumulative);
                     }
@@ -288,14 +337,14 @@ impl Writer<'_> {
             Bounds::Explicit(explicit) => {
                 for (bound, count) in explicit.as_slice().iter().zip(counts.by_ref()) {
                     cumulative = cumulative.saturating_add(*count);
-                    begin(self.out);
+                    lines.begin(self.out);
                     push_float(self.out, *bound);
                     end_bucket(self.out, cumulative);
                 }
             }
         }
         let count = counts.fold(cumulative, |sum, count| sum.saturating_add(*count));
-        begin(self.out);
+        lines.begin(self.out);
         self.push("+Inf");
         end_bucket(self.out, count);
         // With observations below zero the sum may fall, so OpenMetrics forbids it there, and the count with it.
@@ -305,6 +354,21 @@ impl Writer<'_> {
             self.sample(name, "_count", labels.clone(), Number::Unsigned(count));
         }
         labels
+    }
+}
+
+/// What all bucket lines of a series begin with, up to the bound.
+struct BucketLines {
+    prefix: Range<usize>,
+    /// The first one is where the prefix stands.
+    is_begun: bool,
+}
+
+impl BucketLines {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::take(&mut self.is_begun) {
+            out.extend_from_within(self.prefix.clone());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::{Gauge, Histogram, MetricKind};
+use crate::{ExponentialHistogram, Gauge, Histogram, MetricKind};
 
 /// A number that keeps integers exact.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,8 +82,8 @@ pub enum MergeError {
     /// A count would pass 64 bits.
     #[error("a count passes 64 bits")]
     CountOverflow,
-    /// An integer sum would pass 64 bits.
-    #[error("a sum passes 64 bits")]
+    /// An integer sum would pass 64 bits, or the float sum of a counter or up-down sum the greatest float.
+    #[error("a sum passes its range")]
     SumOverflow,
     /// A float sum would be NaN (+Inf plus -Inf).
     #[error("a sum is not a number")]
@@ -98,16 +98,79 @@ impl MergeError {
     }
 }
 
+/// Why a number is not that of a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SumError {
+    /// Infinite or NaN: no later addition could undo it.
+    #[error("a sum is not finite")]
+    NotFinite,
+    /// A counter below zero.
+    #[error("a counter is negative")]
+    Negative,
+}
+
+/// A sum that may fall, or what is added to one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum UpDown {
+    /// A whole number, exact.
+    Integer(i64),
+    /// Any other number. Finite.
+    Float(f64),
+}
+
+impl UpDown {
+    /// The nearest `f64`; exact for integers up to 2^53.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "rounding above 2^53 is this function's documented behaviour")]
+    pub const fn to_f64(self) -> f64 {
+        match self {
+            Self::Integer(value) => value as f64,
+            Self::Float(value) => value,
+        }
+    }
+
+    /// Returns the sum of both; of an integer and a float a float.
+    ///
+    /// # Errors
+    /// [`MergeError::SumOverflow`].
+    pub fn merged(self, other: Self) -> Result<Self, MergeError> {
+        match (self, other) {
+            (Self::Integer(left), Self::Integer(right)) => left.checked_add(right).map(Self::Integer),
+            (left, right) => finite(left.to_f64() + right.to_f64()).map(Self::Float),
+        }
+        .ok_or(MergeError::SumOverflow)
+    }
+}
+
+fn finite(sum: f64) -> Option<f64> {
+    sum.is_finite().then_some(sum)
+}
+
+/// The least float that is not below a count: a counter that becomes a float must not fall.
+pub(crate) fn not_below(count: u64) -> f64 {
+    let nearest = Number::Unsigned(count).to_f64();
+    // Of equal numbers an integer is the greater one in the order, and one more is never equal.
+    let is_below = count.checked_sub(1).is_some_and(|less| compare(less, nearest).is_gt());
+    if is_below { nearest.next_up() } else { nearest }
+}
+
 /// The value of one series. In a [`Delta`](crate::Delta) what was added in a window, in a
 /// [`Snapshot`](crate::Snapshot) the total.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A count.
     Counter(u64),
+    /// A counter with a fraction: finite, not negative.
+    FloatCounter(f64),
+    /// A sum that may fall.
+    UpDown(UpDown),
     /// A reading.
     Gauge(Gauge),
     /// Counts under bounds.
     Histogram(Histogram),
+    /// Counts in buckets at powers of a base.
+    Exponential(ExponentialHistogram),
 }
 
 impl Value {
@@ -115,14 +178,33 @@ impl Value {
     #[must_use]
     pub const fn kind(&self) -> MetricKind {
         match self {
-            Self::Counter(_) => MetricKind::Counter,
+            Self::Counter(_) | Self::FloatCounter(_) => MetricKind::Counter,
+            Self::UpDown(_) => MetricKind::UpDown,
             Self::Gauge(_) => MetricKind::Gauge,
             Self::Histogram(_) => MetricKind::Histogram,
+            Self::Exponential(_) => MetricKind::Exponential,
+        }
+    }
+
+    /// Says whether the number of a sum is one that the model has. The other values are legal by construction.
+    ///
+    /// # Errors
+    /// Every [`SumError`].
+    pub fn check(&self) -> Result<(), SumError> {
+        match self {
+            Self::FloatCounter(value) | Self::UpDown(UpDown::Float(value)) if !value.is_finite() => {
+                Err(SumError::NotFinite)
+            }
+            Self::FloatCounter(value) if *value < 0.0 => Err(SumError::Negative),
+            _ => Ok(()),
         }
     }
 
     /// Returns the sum of both, or for gauges the one that wins. Commutative and associative (float sums up to
     /// rounding).
+    ///
+    /// A sum of integers and floats is a float, which is exact up to 2^53: senders that disagree on it count the same
+    /// thing, and no count of theirs is lost.
     ///
     /// # Errors
     /// Every [`MergeError`].
@@ -131,6 +213,14 @@ impl Value {
             (Self::Counter(left), Self::Counter(right)) => {
                 left.checked_add(*right).map(Self::Counter).ok_or(MergeError::CountOverflow)
             }
+            (Self::FloatCounter(left), Self::FloatCounter(right)) => {
+                finite(left + right).map(Self::FloatCounter).ok_or(MergeError::SumOverflow)
+            }
+            (Self::FloatCounter(float), Self::Counter(count)) | (Self::Counter(count), Self::FloatCounter(float)) => {
+                finite(float + not_below(*count)).map(Self::FloatCounter).ok_or(MergeError::SumOverflow)
+            }
+            (Self::UpDown(left), Self::UpDown(right)) => left.merged(*right).map(Self::UpDown),
+            (Self::Exponential(left), Self::Exponential(right)) => left.merged(right).map(Self::Exponential),
             (Self::Gauge(left), Self::Gauge(right)) => Ok(Self::Gauge(left.merged(*right))),
             (Self::Histogram(left), Self::Histogram(right)) => left.merged(right).map(Self::Histogram),
             _ => Err(MergeError::KindDiffers),

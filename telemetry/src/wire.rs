@@ -12,14 +12,28 @@ use std::{borrow::Cow, collections::BTreeMap};
 use tributary_proto::{Message as _, v1};
 
 use crate::{
-    Bounds, BoundsError, DecimalBounds, Delta, ExplicitBounds, FamilyDescriptor, FamilyError, Gauge, GaugeError,
-    Histogram, HistogramError, LabelError, LabelSet, MetricFamily, MetricKind, Number, Series, Snapshot, Value,
+    Bounds, BoundsError, DecimalBounds, Delta, ExplicitBounds, ExponentialBuckets, ExponentialError,
+    ExponentialHistogram, FamilyDescriptor, FamilyError, Gauge, GaugeError, Histogram, HistogramError, LabelError,
+    LabelSet, MetricFamily, MetricKind, Number, Series, Snapshot, SumError, UpDown, Value,
     family::clashes,
     limits::{MAX_BOUNDS, MAX_LABELS},
 };
 
-/// The schema of stored snapshots that this crate writes, and the highest that it reads.
-pub const SNAPSHOT_SCHEMA: u32 = 1;
+/// The highest schema of stored snapshots that this crate reads. It writes the lowest whose readers pass over nothing: 1
+/// where there are counters of integers, gauges and histograms of bounds alone, 2 with float counters, up-down sums and
+/// exponential histograms.
+pub const SNAPSHOT_SCHEMA: u32 = 2;
+
+/// The schema of a snapshot without what came with 2.
+const FIRST_SCHEMA: u32 = 1;
+
+/// The lowest schema that has such a value.
+const fn schema_of(value: &Value) -> u32 {
+    match value {
+        Value::Counter(_) | Value::Gauge(_) | Value::Histogram(_) => FIRST_SCHEMA,
+        Value::FloatCounter(_) | Value::UpDown(_) | Value::Exponential(_) => SNAPSHOT_SCHEMA,
+    }
+}
 
 /// Why bytes or messages are no delta or snapshot.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -29,7 +43,7 @@ pub enum DecodeError {
     #[error("not a LedgerState: {0}")]
     Protobuf(String),
     /// The snapshot is of a schema that this crate does not know.
-    #[error("schema {schema} is 0 or above {SNAPSHOT_SCHEMA}")]
+    #[error("schema {schema} is 0 or above {SNAPSHOT_SCHEMA}, or has no such value as the snapshot")]
     Schema {
         /// The schema found.
         schema: u32,
@@ -86,6 +100,12 @@ pub enum DecodeError {
     /// A histogram is not legal.
     #[error(transparent)]
     Histogram(#[from] HistogramError),
+    /// An exponential histogram is not legal.
+    #[error(transparent)]
+    Exponential(#[from] ExponentialError),
+    /// The number of a sum is none.
+    #[error(transparent)]
+    Sum(#[from] SumError),
     /// Series of one delta have different starts, or a snapshot's series starts before the snapshot.
     #[error("a start time is not possible")]
     StartTime,
@@ -125,6 +145,12 @@ impl Delta {
 }
 
 impl Snapshot {
+    /// The schema that the state is written with: the lowest that has all of its values.
+    fn schema(&self) -> u32 {
+        let values = self.families().flat_map(MetricFamily::series).map(|(_, series)| schema_of(series.value()));
+        values.max().unwrap_or(FIRST_SCHEMA)
+    }
+
     /// Writes the state as a message.
     #[must_use]
     pub fn to_wire(&self) -> v1::LedgerState {
@@ -134,7 +160,7 @@ impl Snapshot {
             family_to_wire(family.descriptor(), series.collect())
         });
         v1::LedgerState {
-            schema: SNAPSHOT_SCHEMA,
+            schema: self.schema(),
             version: self.version,
             start_time_ms: self.start_time_ms,
             last_applied_ms: self.last_applied_ms,
@@ -156,6 +182,9 @@ impl Snapshot {
         read_families(metrics, |descriptor, labels, series_start_ms, value| {
             if series_start_ms < start_time_ms {
                 return Err(DecodeError::StartTime);
+            }
+            if schema_of(&value) > schema {
+                return Err(DecodeError::Schema { schema });
             }
             let kind_of = |name: &str| families.get(name).map(|family| family.descriptor().kind());
             if kind_of(descriptor.name()).is_none() && clashes(descriptor, kind_of) {
@@ -191,6 +220,8 @@ fn family_to_wire(descriptor: &FamilyDescriptor, series: Vec<v1::Series>) -> v1:
         MetricKind::Counter => v1::MetricKind::Counter,
         MetricKind::Gauge => v1::MetricKind::Gauge,
         MetricKind::Histogram => v1::MetricKind::Histogram,
+        MetricKind::UpDown => v1::MetricKind::UpDown,
+        MetricKind::Exponential => v1::MetricKind::Exponential,
     };
     v1::MetricFamily {
         name: descriptor.name().to_owned(),
@@ -205,6 +236,13 @@ fn series_to_wire(labels: &LabelSet, start_time_ms: u64, value: &Value) -> v1::S
     let labels = labels.iter().map(|(name, value)| v1::Label { name: name.to_owned(), value: value.to_owned() });
     let value = match value {
         Value::Counter(count) => v1::series::Value::Counter(*count),
+        Value::FloatCounter(value) => v1::series::Value::FloatCounter(*value),
+        Value::UpDown(sum) => v1::series::Value::UpDown(v1::UpDown {
+            value: Some(match sum {
+                UpDown::Integer(value) => v1::up_down::Value::Integer(*value),
+                UpDown::Float(value) => v1::up_down::Value::Float(*value),
+            }),
+        }),
         Value::Gauge(gauge) => v1::series::Value::Gauge(v1::Gauge {
             time_ms: gauge.time_ms(),
             value: Some(match gauge.value() {
@@ -213,6 +251,7 @@ fn series_to_wire(labels: &LabelSet, start_time_ms: u64, value: &Value) -> v1::S
             }),
         }),
         Value::Histogram(histogram) => v1::series::Value::Histogram(histogram_to_wire(histogram)),
+        Value::Exponential(histogram) => v1::series::Value::Exponential(exponential_to_wire(histogram)),
     };
     v1::Series { labels: labels.collect(), start_time_ms, value: Some(value) }
 }
@@ -244,6 +283,21 @@ fn histogram_to_wire(histogram: &Histogram) -> v1::Histogram {
     v1::Histogram { spans, layout: Some(layout), sum: Some(sum) }
 }
 
+fn exponential_to_wire(histogram: &ExponentialHistogram) -> v1::ExponentialHistogram {
+    let buckets = |buckets: &ExponentialBuckets| {
+        let ExponentialBuckets { offset, counts } = buckets.clone();
+        (!counts.is_empty()).then_some(v1::exponential_histogram::Buckets { offset, counts })
+    };
+    v1::ExponentialHistogram {
+        scale: histogram.scale(),
+        zero_count: histogram.zero_count(),
+        zero_boundary: histogram.zero_boundary(),
+        positive: buckets(histogram.positive()),
+        negative: buckets(histogram.negative()),
+        sum: histogram.sum(),
+    }
+}
+
 /// Checks a metric set and hands each series on, in order.
 fn read_families(
     message: v1::MetricSet,
@@ -259,6 +313,8 @@ fn read_families(
             Ok(v1::MetricKind::Counter) => MetricKind::Counter,
             Ok(v1::MetricKind::Gauge) => MetricKind::Gauge,
             Ok(v1::MetricKind::Histogram) => MetricKind::Histogram,
+            Ok(v1::MetricKind::UpDown) => MetricKind::UpDown,
+            Ok(v1::MetricKind::Exponential) => MetricKind::Exponential,
             Ok(v1::MetricKind::Unspecified) | Err(_) => return Err(DecodeError::Kind { kind }),
         };
         let descriptor = FamilyDescriptor::new(name, help, unit, kind)?;
@@ -298,6 +354,14 @@ fn read_labels(labels: Vec<v1::Label>) -> Result<LabelSet, DecodeError> {
 fn read_value(value: v1::series::Value) -> Result<Value, DecodeError> {
     Ok(match value {
         v1::series::Value::Counter(count) => Value::Counter(count),
+        // Zero has one sign here.
+        v1::series::Value::FloatCounter(value) => checked(Value::FloatCounter(value + 0.0))?,
+        v1::series::Value::UpDown(v1::UpDown { value }) => {
+            match value.ok_or(DecodeError::Missing { part: "up-down value" })? {
+                v1::up_down::Value::Integer(value) => Value::UpDown(UpDown::Integer(value)),
+                v1::up_down::Value::Float(value) => checked(Value::UpDown(UpDown::Float(value + 0.0)))?,
+            }
+        }
         v1::series::Value::Gauge(v1::Gauge { time_ms, value }) => {
             let number = match value.ok_or(DecodeError::Missing { part: "gauge value" })? {
                 v1::gauge::Value::Unsigned(value) => Number::Unsigned(value),
@@ -306,7 +370,22 @@ fn read_value(value: v1::series::Value) -> Result<Value, DecodeError> {
             Value::Gauge(Gauge::new(number, time_ms)?)
         }
         v1::series::Value::Histogram(histogram) => Value::Histogram(read_histogram(histogram)?),
+        v1::series::Value::Exponential(histogram) => Value::Exponential(read_exponential(histogram)?),
     })
+}
+
+fn checked(value: Value) -> Result<Value, SumError> {
+    value.check().map(|()| value)
+}
+
+fn read_exponential(message: v1::ExponentialHistogram) -> Result<ExponentialHistogram, DecodeError> {
+    use v1::exponential_histogram::Buckets;
+    let v1::ExponentialHistogram { scale, zero_count, zero_boundary, positive, negative, sum } = message;
+    let [positive, negative] = [positive, negative].map(|buckets| {
+        let Buckets { offset, counts } = buckets.unwrap_or_default();
+        ExponentialBuckets { offset, counts }
+    });
+    Ok(ExponentialHistogram::from_canonical(scale, (zero_count, zero_boundary), positive, negative, sum)?)
 }
 
 fn read_histogram(message: v1::Histogram) -> Result<Histogram, DecodeError> {

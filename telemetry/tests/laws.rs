@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 use proptest::{collection::vec, prelude::*};
 use tributary_proto::{Message as _, flag_logs::TelemetryData, v1};
 use tributary_telemetry::{
-    Applied, ApplyError, Bounds, DecodeError, Delta, DeltaError, ExplicitBounds, FamilyDescriptor, Gauge, Histogram,
-    HistogramError, LabelSet, MergeError, MetricKind, Number, Snapshot, Value, Zero,
+    Applied, ApplyError, Bounds, DecodeError, Delta, DeltaError, ExplicitBounds, ExponentialHistogram,
+    FamilyDescriptor, Gauge, Histogram, HistogramError, LabelSet, MergeError, MetricKind, Number, SNAPSHOT_SCHEMA,
+    Snapshot, UpDown, Value, Zero,
     arbitrary::{COUNTER, DECIMAL, GAUGE, bounds, delta, gauge, histogram, telemetry_delta},
     confidence::{TelemetryDelta, declare_resolver},
     custom,
     limits::{
-        MAX_CUSTOM_BYTES, MAX_CUSTOM_SERIES, MAX_FAMILY_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES,
-        MAX_UNKNOWN_REASONS,
+        MAX_CUSTOM_BYTES, MAX_CUSTOM_SERIES, MAX_FAMILY_BYTES, MAX_OVERFLOW_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY,
+        MAX_SNAPSHOT_BYTES, MAX_UNKNOWN_REASONS,
     },
 };
 
@@ -93,10 +94,105 @@ fn a_custom_total_that_overflows_is_left_out_alone_and_never_moves_again() {
     assert_eq!((total("a"), total("b")), (Some(Value::Counter(u64::MAX)), Some(Value::Counter(2))));
 }
 
+fn counter(family: &str, series: impl IntoIterator<Item = String>, count: u64) -> Delta {
+    let descriptor = FamilyDescriptor::new(family.to_owned(), "", "", MetricKind::Counter).unwrap();
+    let mut delta = Delta::new();
+    for value in series {
+        delta.add_counter(&descriptor, LabelSet::from_pairs([("n", value)]).unwrap(), count).unwrap();
+    }
+    delta
+}
+
+/// As OpenTelemetry specifies for SDKs: a thousand series, one of them for what is past them.
+#[test]
+fn series_past_the_bound_of_a_family_are_in_its_overflow_series_and_the_sum_stays_right() {
+    let mut state = Snapshot::new(0);
+    let names = |range: std::ops::Range<u64>| range.map(|index| index.to_string());
+    let first = state.apply_custom(&counter("a", names(0..990), 1), 1);
+    assert_eq!((first.series_added, first.series_overflowed), (990, 0));
+    let more = state.apply_custom(&counter("a", names(900..1_100), 2), 2);
+    assert_eq!((more.series_added, more.series_overflowed, more.series_refused), (10, 101, 0));
+    // What an SDK says of its own overflow is the same series.
+    let mut of_sdk = Delta::new();
+    let descriptor = FamilyDescriptor::new("a", "", "", MetricKind::Counter).unwrap();
+    of_sdk.add_counter(&descriptor, custom::overflow_labels(), 5).unwrap();
+    of_sdk.merge(&counter("a", names(5_000..5_001), 7)).unwrap();
+    assert_eq!(state.apply_custom(&of_sdk, 3).series_overflowed, 1);
+    let overflow = state.get("a", &custom::overflow_labels()).map(|series| series.value().clone());
+    assert_eq!(overflow, Some(Value::Counter(2 * 101 + 5 + 7)));
+    assert_eq!(state.series_count(), MAX_SERIES_PER_FAMILY);
+    let totals = state.families().flat_map(|family| family.series()).map(|(_, series)| series.value().clone());
+    let total: u64 = totals.map(|value| if let Value::Counter(count) = value { count } else { 0 }).sum();
+    assert_eq!(total, 990 + 400 + 12);
+    // Families of the pipeline have no such series.
+    let refused = state.apply(&counter("tributary_x", names(0..1_001), 1), 4).unwrap();
+    assert_eq!((refused.series_added, refused.series_refused, refused.series_overflowed), (1_000, 1, 0));
+}
+
+#[test]
+fn custom_histograms_with_finer_bounds_are_counted_under_those_that_are_there() {
+    let family = FamilyDescriptor::new("h", "", "", MetricKind::Histogram).unwrap();
+    let observed = |bounds: &[f64], counts: &[u64]| {
+        let bounds = Bounds::Explicit(ExplicitBounds::new(bounds).unwrap());
+        let histogram = Histogram::from_parts(bounds, counts.to_vec(), Number::Float(1.0)).unwrap();
+        let mut delta = Delta::new();
+        delta.add_histogram(&family, LabelSet::empty(), &histogram).unwrap();
+        delta
+    };
+    let mut state = Snapshot::new(0);
+    let _first = state.apply_custom(&observed(&[1.0, 5.0], &[1, 1, 1]), 1);
+    let finer = state.apply_custom(&observed(&[0.5, 1.0, 2.0, 5.0, 9.0], &[1, 2, 4, 8, 16, 32]), 2);
+    assert_eq!((finer.series_coarsened, finer.series_conflicting), (1, 0));
+    for (bounds, counts) in [
+        // A bound that is missing, one that lies between, and coarser ones.
+        (vec![0.5, 1.0, 2.0], vec![1, 1, 1, 1]),
+        (vec![1.0, 4.0, 6.0], vec![1, 1, 1, 1]),
+        (vec![1.0], vec![1, 1]),
+    ] {
+        let other = state.apply_custom(&observed(&bounds, &counts), 3);
+        assert_eq!((other.series_coarsened, other.series_conflicting), (0, 1), "{bounds:?}");
+    }
+    let Some(Value::Histogram(total)) = state.get("h", &LabelSet::empty()).map(|series| series.value().clone()) else {
+        panic!("no histogram")
+    };
+    assert_eq!((total.bucket_counts(), total.sum()), ([4, 13, 49].as_slice(), Number::Float(2.0)));
+}
+
+#[test]
+fn each_job_has_one_target_whatever_the_order_of_arrival() {
+    let target = |job: &str, version: &str, time_ms| {
+        let family = FamilyDescriptor::new(custom::TARGET_INFO, "", "", MetricKind::Gauge).unwrap();
+        let mut delta = Delta::new();
+        let labels = LabelSet::from_pairs([("job", job), ("version", version)]).unwrap();
+        delta.set_gauge(&family, labels, Gauge::unsigned(1, time_ms)).unwrap();
+        delta
+    };
+    let said =
+        [target("a", "1", 10), target("a", "2", 30), target("a", "3", 20), target("a", "9", 30), target("b", "1", 5)];
+    for turn in 0..said.len() {
+        let mut state = Snapshot::new(0);
+        for delta in said.iter().cycle().skip(turn).take(said.len()) {
+            let _applied = state.apply_custom(delta, 40);
+        }
+        let versions: Vec<_> = state
+            .families()
+            .flat_map(|family| family.series())
+            .map(|(labels, _)| (labels.get("job").unwrap().to_owned(), labels.get("version").unwrap().to_owned()))
+            .collect();
+        assert_eq!(versions, [("a".to_owned(), "9".to_owned()), ("b".to_owned(), "1".to_owned())]);
+        let read = Snapshot::decode(&state.encode()).unwrap();
+        assert_eq!(read.reserved_bytes(), state.reserved_bytes(), "what was replaced takes no room");
+    }
+    let mut state = Snapshot::new(0);
+    let refused: u64 =
+        (0..300).map(|job| state.apply_custom(&target(&job.to_string(), "1", 1), 1).series_refused).sum();
+    assert_eq!((state.series_count(), refused), (200, 100));
+}
+
 #[test]
 fn custom_families_leave_room_for_those_of_the_pipeline() {
     let mut state = Snapshot::new(0);
-    let mut refused = 0;
+    let (mut refused, mut counted) = (0, 0);
     for family in 0..20 {
         let descriptor =
             FamilyDescriptor::new(format!("hostile_{family}"), "h".repeat(1_000), "", MetricKind::Counter).unwrap();
@@ -107,11 +203,15 @@ fn custom_families_leave_room_for_those_of_the_pipeline() {
         }
         let applied = state.apply_custom(&delta, 1);
         refused += applied.series_refused;
-        assert_eq!(applied.series_added + applied.series_refused, 900);
+        counted += 900 - applied.series_refused;
     }
     assert!(refused > 10_000, "{refused}: nothing here is hostile");
-    assert!(state.series_count() <= MAX_CUSTOM_SERIES);
-    assert!(state.reserved_bytes() <= MAX_CUSTOM_BYTES + 200, "{}", state.reserved_bytes());
+    let totals = state.families().flat_map(|family| family.series()).map(|(_, series)| series.value().clone());
+    let total: u64 = totals.map(|value| if let Value::Counter(count) = value { count } else { 0 }).sum();
+    assert_eq!(total, counted, "each is in a series or refused");
+    assert!(state.series_count() <= MAX_CUSTOM_SERIES + 20);
+    let bytes = state.reserved_bytes();
+    assert!(bytes <= MAX_CUSTOM_BYTES + MAX_OVERFLOW_BYTES + 200, "{bytes}");
     // Those that exist go on, and ours have their room.
     let mut again = Delta::new();
     let descriptor = FamilyDescriptor::new("hostile_0", "", "", MetricKind::Counter).unwrap();
@@ -391,7 +491,7 @@ fn conflicts_are_refused_and_counted_and_the_rest_is_applied() {
 
 /// Every pair of families that would print one name, each in the order in which names sort and the other.
 fn clashing() -> Vec<(FamilyDescriptor, FamilyDescriptor)> {
-    use MetricKind::{Counter, Gauge, Histogram};
+    use MetricKind::{Counter, Exponential, Gauge, Histogram, UpDown};
     let names = [
         ((Counter, "a"), (Gauge, "a_total")),
         ((Counter, "a"), (Histogram, "a_total")),
@@ -401,6 +501,9 @@ fn clashing() -> Vec<(FamilyDescriptor, FamilyDescriptor)> {
         ((Histogram, "a"), (Gauge, "a_sum")),
         ((Histogram, "a"), (Histogram, "a_bucket")),
         ((Histogram, "a"), (Gauge, "a_created")),
+        ((Exponential, "a"), (UpDown, "a_count")),
+        ((Exponential, "a"), (Histogram, "a_sum")),
+        ((Counter, "a"), (UpDown, "a_total")),
     ];
     let family = |(kind, name): (MetricKind, &'static str)| FamilyDescriptor::new(name, "", "", kind).unwrap();
     names.into_iter().map(|(one, other)| (family(one), family(other))).collect()
@@ -411,6 +514,8 @@ fn value_of(kind: MetricKind) -> Value {
         MetricKind::Counter => Value::Counter(1),
         MetricKind::Gauge => Value::Gauge(Gauge::unsigned(1, 1)),
         MetricKind::Histogram => Value::Histogram(Histogram::new(Bounds::latency())),
+        MetricKind::UpDown => Value::UpDown(UpDown::Integer(1)),
+        MetricKind::Exponential => Value::Exponential(ExponentialHistogram::default()),
     }
 }
 
@@ -438,6 +543,7 @@ fn of_two_families_that_print_one_name_the_later_is_refused_and_counted_and_none
 
         let mut stored = Snapshot::new(0).to_wire();
         stored.metrics = Some(both.to_wire());
+        stored.schema = SNAPSHOT_SCHEMA;
         let clash = DecodeError::NameClash { family: one.name().max(other.name()).to_owned() };
         assert_eq!(Snapshot::from_wire(stored), Err(clash));
     }

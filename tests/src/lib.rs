@@ -15,5 +15,7 @@ pub mod http;
 pub mod installation;
 pub mod ledger_file;
 pub mod miniflare;
+pub mod otelcol;
+pub mod points;
 pub mod producer;
 pub mod wait;

@@ -34,8 +34,8 @@ fn families() -> Vec<&'static FamilyDescriptor> {
 fn samples(family: &FamilyDescriptor) -> Vec<String> {
     let suffixes: &[&str] = match family.kind() {
         MetricKind::Counter => &["_total"],
-        MetricKind::Gauge => &[""],
-        MetricKind::Histogram => &["_bucket", "_sum", "_count"],
+        MetricKind::Gauge | MetricKind::UpDown => &[""],
+        MetricKind::Histogram | MetricKind::Exponential => &["_bucket", "_sum", "_count"],
     };
     suffixes.iter().map(|suffix| format!("{}{suffix}", family.name())).collect()
 }

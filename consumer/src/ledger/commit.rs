@@ -13,7 +13,7 @@ use tributary_proto::{
     v1::{self, CommitRequest, commit_response::Verdict},
     wire::{Cursor, Field, Malformed, put_bytes, put_varint},
 };
-use tributary_telemetry::{Applied, ApplyError, Delta, custom::is_reserved};
+use tributary_telemetry::{Applied, ApplyError, Delta, custom::is_of_pipeline};
 
 use super::{
     account::{self, Entries},
@@ -23,7 +23,7 @@ use super::{
     stream::{SequenceError, StreamProgress},
 };
 use crate::{
-    custom::Refusal,
+    custom::{Folding, Refusal},
     limits::{MAX_CLOCK_LEAD, MAX_RECORDS_PER_COMMIT, MAX_SEQUENCE},
     self_metrics,
 };
@@ -233,7 +233,7 @@ impl Commit {
             let index = records.iter().rposition(named).unwrap_or_default();
             return Err(CommitError::Record { index, reason: "named twice" });
         }
-        if contradicting.len() > records.len() {
+        if contradicting.len() > records.len().saturating_mul(2) {
             let count = records.len();
             return Err(CommitError::Delta(format!("{} sets for {count} records", contradicting.len())));
         }
@@ -242,10 +242,10 @@ impl Commit {
             Delta::from_wire(set).map_err(|error| CommitError::Delta(error.to_string()))
         };
         // A field that stands twice is one message.
-        let (delta, merged) = read(&sets.concat())?.partition(is_reserved);
+        let (delta, merged) = read(&sets.concat())?.partition(is_of_pipeline);
         let mut custom = vec![merged];
         for set in contradicting {
-            let (reserved, contradicting) = read(set)?.partition(is_reserved);
+            let (reserved, contradicting) = read(set)?.partition(is_of_pipeline);
             if !reserved.is_empty() {
                 return Err(CommitError::Delta("a reserved name among custom metrics".into()));
             }
@@ -369,6 +369,8 @@ pub fn decide(
         (Refusal::Overflow, custom.series_overflowing),
     ];
     book.note(now_ms, |delta| {
+        self_metrics::custom_folded(delta, Folding::Overflow, custom.series_overflowed)?;
+        self_metrics::custom_folded(delta, Folding::Bounds, custom.series_coarsened)?;
         refusals.into_iter().try_for_each(|(refusal, series)| self_metrics::custom_refused(delta, refusal, series))
     })?;
     if series_folded > 0 {

@@ -188,6 +188,8 @@ fn has_bounds_of_latencies(value: &Value) -> bool {
         Value::Histogram(histogram) => {
             *histogram.bounds() == Bounds::latency() && matches!(histogram.sum(), Number::Unsigned(_))
         }
+        // None of a catalogued family's; their kinds say so.
+        Value::FloatCounter(_) | Value::UpDown(_) | Value::Exponential(_) => false,
         Value::Counter(_) | Value::Gauge(_) => true,
     }
 }
@@ -196,7 +198,8 @@ fn total_of(value: &Value) -> u64 {
     match value {
         Value::Counter(count) => *count,
         Value::Histogram(histogram) => histogram.count(),
-        Value::Gauge(_) => 0,
+        Value::Exponential(histogram) => histogram.count(),
+        Value::Gauge(_) | Value::FloatCounter(_) | Value::UpDown(_) => 0,
     }
 }
 
@@ -206,7 +209,7 @@ fn sum_of(value: &Value) -> u64 {
             Number::Unsigned(sum) => sum,
             Number::Float(_) => u64::MAX,
         },
-        Value::Counter(_) | Value::Gauge(_) => 0,
+        Value::Counter(_) | Value::Gauge(_) | Value::FloatCounter(_) | Value::UpDown(_) | Value::Exponential(_) => 0,
     }
 }
 

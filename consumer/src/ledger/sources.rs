@@ -12,7 +12,7 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use tributary_telemetry::{
-    Delta, DeltaError, LabelError, LabelSet, Snapshot, confidence::catalog, custom::is_reserved,
+    Delta, DeltaError, LabelError, LabelSet, Snapshot, confidence::catalog, custom::is_of_pipeline,
 };
 
 use crate::{
@@ -82,7 +82,7 @@ fn is_bound(family: &str, labels: &LabelSet) -> bool {
     // sender's.
     let exempt = [&catalog::PROVIDER_INIT, &RECORDS_SENT, &RECORDS_APPLIED, &RECORDS_MISSING, &LOST_RECORDS];
     // A custom metric may have a label of this name, and is no source by that.
-    let is_ours = is_reserved(family);
+    let is_ours = is_of_pipeline(family);
     is_ours && labels.get(catalog::RESOLVER_ID).is_some() && exempt.iter().all(|descriptor| descriptor.name() != family)
 }
 

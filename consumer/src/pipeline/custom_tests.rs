@@ -186,8 +186,28 @@ fn too_many_series_are_refused_and_counted_and_leave_room_for_everybody_else() {
         let hostile = memory.state.families().filter(|family| family.descriptor().name().starts_with("hostile"));
         u64::try_from(hostile.map(|family| family.series().len()).sum::<usize>()).unwrap()
     };
-    assert!(custom(&ledger) < u64::try_from(MAX_CUSTOM_SERIES).unwrap());
-    assert_eq!(custom(&ledger) + refused(&ledger, "bound"), sent, "each is there or counted");
+    // Beside `orders` and the overflow series of eight families.
+    assert!(custom(&ledger) < u64::try_from(MAX_CUSTOM_SERIES).unwrap() + 8);
+    let folded = ledger.counter("tributary_folded_custom_series", &[("reason", "overflow")]);
+    let total: u64 = (0..8)
+        .map(|family| {
+            let memory = ledger.memory.borrow();
+            let name = format!("hostile_{family}");
+            let family = memory.state.families().find(|family| family.descriptor().name() == name);
+            let counts =
+                family.into_iter().flat_map(|family| family.series()).map(|(_, series)| match series.value() {
+                    Value::Counter(count) => *count,
+                    _ => 0,
+                });
+            counts.sum::<u64>()
+        })
+        .sum();
+    assert!(folded > 1_000, "{folded}");
+    assert_eq!(
+        total + refused(&ledger, "bound"),
+        sent,
+        "each is in a series of its own, in that of the rest, or refused"
+    );
     // What was there goes on; resolvers that nobody knew get their series, with their names.
     let late = message_of("shop", 1, 2, &[counter("orders", &[], 1)]);
     let mut unknown = message(7);

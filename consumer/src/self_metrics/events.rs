@@ -1,15 +1,15 @@
 //! What each event adds to a delta.
 
 use tributary_proto::v1::commit_response::Verdict;
-use tributary_telemetry::{Delta, LabelSet, confidence::catalog};
+use tributary_telemetry::{Delta, LabelSet, confidence::catalog, otlp::read::PointRefusal};
 
 use super::{
-    BACKEND_REQUESTS, BATCH_MESSAGES, CUSTOM_REFUSED, FORGOTTEN_STREAMS, IMPORTS, KV_WRITES, MALFORMED, MESSAGES,
-    NotRecorded, SERIES_FOLDED, SERIES_REFUSED, add, add_observations,
+    BACKEND_REQUESTS, BATCH_MESSAGES, CUSTOM_FOLDED, CUSTOM_REFUSED, FORGOTTEN_STREAMS, IMPORTS, KV_WRITES, MALFORMED,
+    MESSAGES, NotRecorded, POINTS_REFUSED, SERIES_FOLDED, SERIES_REFUSED, add, add_observations,
 };
 use crate::{
     backend::delivery::{DeliveryOutcome, Destination},
-    custom::Refusal,
+    custom::{Folding, Refusal},
     ledger::commit::StreamKind,
 };
 
@@ -91,6 +91,25 @@ pub fn custom_refused(delta: &mut Delta, refusal: Refusal, series: u64) -> Resul
         return Ok(());
     }
     add(delta, &CUSTOM_REFUSED, &[("reason", refusal.as_str())], series)
+}
+
+/// Series of custom metrics were counted with less detail.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn custom_folded(delta: &mut Delta, folding: Folding, series: u64) -> Result<(), NotRecorded> {
+    if series == 0 {
+        return Ok(());
+    }
+    add(delta, &CUSTOM_FOLDED, &[("reason", folding.as_str())], series)
+}
+
+/// Data points were refused.
+///
+/// # Errors
+/// [`NotRecorded`]
+pub fn points_refused(delta: &mut Delta, refusal: PointRefusal, points: u64) -> Result<(), NotRecorded> {
+    add(delta, &POINTS_REFUSED, &[("reason", refusal.as_str())], points)
 }
 
 /// Series were put under `other`.

@@ -33,6 +33,16 @@ pub const CUSTOM_REFUSED: FamilyDescriptor = counter(
     "tributary_refused_custom_series",
     "Series of custom metrics that were left out of the state, by reason; the rest of their message was applied.",
 );
+/// Series of custom metrics that were counted with less detail.
+pub const CUSTOM_FOLDED: FamilyDescriptor = counter(
+    "tributary_folded_custom_series",
+    "Series of custom metrics that were counted with less detail, by reason: in the overflow series of their family, or under coarser bounds.",
+);
+/// OpenTelemetry's data points that were left out.
+pub const POINTS_REFUSED: FamilyDescriptor = counter(
+    "tributary_refused_points",
+    "Data points of OpenTelemetry metrics that cannot be counted, by reason; the rest of their message was applied.",
+);
 /// Deliveries to the backend.
 pub const BACKEND_REQUESTS: FamilyDescriptor =
     counter("tributary_backend_requests", "Deliveries of merged flag logs to the Confidence backend.");
@@ -109,7 +119,7 @@ pub const LAST_APPLIED: FamilyDescriptor = FamilyDescriptor::from_static(
 /// [`dead_letters::metrics::ALL`](crate::dead_letters::metrics::ALL), those of the endpoint in
 /// [`scrape::metrics::ALL`](crate::scrape::metrics::ALL), those of the state in
 /// [`state_refresh::metrics::ALL`](crate::state_refresh::metrics::ALL).
-pub static ALL: [&FamilyDescriptor; 22] = [
+pub static ALL: [&FamilyDescriptor; 24] = [
     &MESSAGES,
     &MALFORMED,
     &TELEMETRY_REFUSED,
@@ -117,6 +127,8 @@ pub static ALL: [&FamilyDescriptor; 22] = [
     &DROPPED,
     &DROPPED_RECORDINGS,
     &CUSTOM_REFUSED,
+    &CUSTOM_FOLDED,
+    &POINTS_REFUSED,
     &BACKEND_REQUESTS,
     &RECORDS_SENT,
     &RECORDS_APPLIED,

@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use tributary_telemetry::{
     Delta, FamilyDescriptor, Number, Snapshot, Zero,
     confidence::{self, catalog},
+    otlp::read::PointRefusal,
 };
 
 use super::{
-    BACKEND_REQUESTS, CUSTOM_REFUSED, FORGOTTEN_STREAMS, KV_WRITES, LAST_APPLIED, LOST_RECORDS, MESSAGES, NotRecorded,
-    RECORDS_MISSING, SERIES, SERIES_FOLDED, SERIES_REFUSED, STREAMS, accounts, declare_account, declare_accounts,
-    labels, set,
+    BACKEND_REQUESTS, CUSTOM_FOLDED, CUSTOM_REFUSED, FORGOTTEN_STREAMS, KV_WRITES, LAST_APPLIED, LOST_RECORDS,
+    MESSAGES, NotRecorded, POINTS_REFUSED, RECORDS_MISSING, SERIES, SERIES_FOLDED, SERIES_REFUSED, STREAMS, accounts,
+    declare_account, declare_accounts, labels, set,
 };
 use crate::{
     backend::delivery::Destination,
     config::{OPENMETRICS_KEY, SNAPSHOT_KEY},
-    custom::Refusal,
+    custom::{Folding, Refusal},
     dead_letters,
     ledger::{book::ForgetReason, commit::StreamKind},
     scrape, state_refresh,
@@ -95,6 +96,12 @@ pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(
     zero(&SERIES_FOLDED, &[])?;
     for refusal in Refusal::ALL {
         zero(&CUSTOM_REFUSED, &[("reason", refusal.as_str())])?;
+    }
+    for folding in Folding::ALL {
+        zero(&CUSTOM_FOLDED, &[("reason", folding.as_str())])?;
+    }
+    for refusal in PointRefusal::ALL {
+        zero(&POINTS_REFUSED, &[("reason", refusal.as_str())])?;
     }
     for kind in StreamKind::ALL {
         for reason in ForgetReason::ALL {

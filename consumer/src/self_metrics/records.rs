@@ -6,14 +6,15 @@ use tributary_proto::v1::{self, dropped};
 use tributary_telemetry::{
     Delta, Number,
     confidence::{Source, TelemetryDelta},
+    otlp::read::PointRefusal,
 };
 
 use super::{
     DELTA_AGE, DROPPED, DROPPED_RECORDINGS, LAST_APPLIED, MESSAGES, NotRecorded, REBUCKETED, TELEMETRY_REFUSED, add,
-    add_observations, custom_refused, labels, set,
+    add_observations, custom_folded, custom_refused, labels, points_refused, set,
 };
 use crate::{
-    custom::Refusal,
+    custom::{Folding, Refusal},
     dimensions::Dimensions,
     message::{Decoded, Telemetry},
 };
@@ -45,9 +46,15 @@ fn delta_of_source(source: Source<'_>, records: &[&Decoded], now_ms: u64) -> Res
     let mut telemetry = TelemetryDelta::default();
     let (mut rebucketed, mut refused) = (0u64, 0u64);
     let (mut dropped, mut dropped_recordings) = (BTreeMap::<&str, u64>::new(), BTreeMap::<&str, u64>::new());
-    let mut reserved = 0u64;
+    let (mut reserved, mut overflowed) = (0u64, 0u64);
+    let mut points_of = BTreeMap::<PointRefusal, u64>::new();
     for record in records {
-        reserved = reserved.saturating_add(record.metrics.reserved_series);
+        reserved = reserved.saturating_add(record.metrics.reserved_series).saturating_add(record.otlp.reserved_points);
+        overflowed = overflowed.saturating_add(record.otlp.overflowed);
+        for (refusal, points) in &record.otlp.refused {
+            let total = points_of.entry(*refusal).or_default();
+            *total = total.saturating_add(*points);
+        }
         match &record.telemetry {
             Telemetry::Read { report, rebucketed: observations, .. } => {
                 telemetry.add_report(report).map_err(NotRecorded::new)?;
@@ -83,6 +90,10 @@ fn delta_of_source(source: Source<'_>, records: &[&Decoded], now_ms: u64) -> Res
         }
     }
     custom_refused(&mut delta, Refusal::ReservedName, reserved)?;
+    custom_folded(&mut delta, Folding::Overflow, overflowed)?;
+    for (refusal, points) in points_of {
+        points_refused(&mut delta, refusal, points)?;
+    }
     let ages = records.iter().map(|record| seconds(now_ms.saturating_sub(record.record.window_end_ms)));
     add_observations(&mut delta, &DELTA_AGE, labels(&producer)?, AGE_BOUNDS, ages)?;
     Ok(delta)

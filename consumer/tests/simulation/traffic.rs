@@ -133,6 +133,7 @@ impl Traffic {
             dimensions: BTreeMap::new(),
             flag_logs: sent.logs(index.to_string()).encode_to_vec(),
             metrics,
+            resource_metrics: Vec::new(),
             dropped: vec![],
         };
         MessageBody::Bytes(envelope.encode().unwrap())

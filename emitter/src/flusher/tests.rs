@@ -25,6 +25,7 @@ fn describe(kind: MetricKind) -> Description<'static> {
         MetricKind::Counter => ("orders", &[]),
         MetricKind::Gauge => ("stock", &[]),
         MetricKind::Histogram => ("basket", BOUNDS),
+        MetricKind::UpDown | MetricKind::Exponential => panic!("no family of an emitter"),
     };
     Description { name, help: "Help.", unit: "", kind, labels: &["n"], bounds }
 }

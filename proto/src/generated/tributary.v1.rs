@@ -398,7 +398,7 @@ pub struct Series {
     /// Cumulative: when the series began, in milliseconds since the epoch. Delta: start of the window.
     #[prost(uint64, tag = "2")]
     pub start_time_ms: u64,
-    #[prost(oneof = "series::Value", tags = "3, 4, 5")]
+    #[prost(oneof = "series::Value", tags = "3, 4, 5, 6, 7, 8")]
     pub value: ::core::option::Option<series::Value>,
 }
 /// Nested message and enum types in `Series`.
@@ -411,6 +411,13 @@ pub mod series {
         Gauge(super::Gauge),
         #[prost(message, tag = "5")]
         Histogram(super::Histogram),
+        /// A counter with a fraction: finite, not negative. Its family's kind is that of a counter.
+        #[prost(double, tag = "6")]
+        FloatCounter(f64),
+        #[prost(message, tag = "7")]
+        UpDown(super::UpDown),
+        #[prost(message, tag = "8")]
+        Exponential(super::ExponentialHistogram),
     }
 }
 /// One label.
@@ -492,6 +499,57 @@ pub mod histogram {
         FloatSum(f64),
     }
 }
+/// A sum that may fall: what is added may be negative.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct UpDown {
+    #[prost(oneof = "up_down::Value", tags = "1, 2")]
+    pub value: ::core::option::Option<up_down::Value>,
+}
+/// Nested message and enum types in `UpDown`.
+pub mod up_down {
+    #[derive(Clone, Copy, PartialEq, ::prost::Oneof)]
+    pub enum Value {
+        #[prost(sint64, tag = "1")]
+        Integer(i64),
+        /// Finite.
+        #[prost(double, tag = "2")]
+        Float(f64),
+    }
+}
+/// Counts in buckets whose bounds are powers of base = 2^(2^-scale). Without observations: scale 20, a sum of 0, nothing else.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExponentialHistogram {
+    /// -11 to 20.
+    #[prost(sint32, tag = "1")]
+    pub scale: i32,
+    /// Observations whose absolute value is at most base^zero_boundary, or is 0 where that is absent.
+    #[prost(uint64, tag = "2")]
+    pub zero_count: u64,
+    /// Absent where nothing but 0 itself counts as zero. Only with a zero_count.
+    #[prost(sint32, optional, tag = "3")]
+    pub zero_boundary: ::core::option::Option<i32>,
+    #[prost(message, optional, tag = "4")]
+    pub positive: ::core::option::Option<exponential_histogram::Buckets>,
+    #[prost(message, optional, tag = "5")]
+    pub negative: ::core::option::Option<exponential_histogram::Buckets>,
+    /// Absent: not known.
+    #[prost(double, optional, tag = "6")]
+    pub sum: ::core::option::Option<f64>,
+}
+/// Nested message and enum types in `ExponentialHistogram`.
+pub mod exponential_histogram {
+    /// Counts of one sign, not cumulative. Bucket i is for absolute values in (base^i, base^(i + 1)]. From the lowest to the
+    /// highest bucket that ever held anything: the first and the last are empty only below zero_boundary.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Buckets {
+        /// Index of the first.
+        #[prost(sint32, tag = "1")]
+        pub offset: i32,
+        /// At most 160.
+        #[prost(uint64, repeated, tag = "2")]
+        pub counts: ::prost::alloc::vec::Vec<u64>,
+    }
+}
 /// Kind of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -500,6 +558,8 @@ pub enum MetricKind {
     Counter = 1,
     Gauge = 2,
     Histogram = 3,
+    UpDown = 4,
+    Exponential = 5,
 }
 impl MetricKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -512,6 +572,8 @@ impl MetricKind {
             Self::Counter => "METRIC_KIND_COUNTER",
             Self::Gauge => "METRIC_KIND_GAUGE",
             Self::Histogram => "METRIC_KIND_HISTOGRAM",
+            Self::UpDown => "METRIC_KIND_UP_DOWN",
+            Self::Exponential => "METRIC_KIND_EXPONENTIAL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -521,6 +583,8 @@ impl MetricKind {
             "METRIC_KIND_COUNTER" => Some(Self::Counter),
             "METRIC_KIND_GAUGE" => Some(Self::Gauge),
             "METRIC_KIND_HISTOGRAM" => Some(Self::Histogram),
+            "METRIC_KIND_UP_DOWN" => Some(Self::UpDown),
+            "METRIC_KIND_EXPONENTIAL" => Some(Self::Exponential),
             _ => None,
         }
     }

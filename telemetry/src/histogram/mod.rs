@@ -135,6 +135,31 @@ impl Histogram {
         Ok(Self { bounds: self.bounds.clone(), bucket_counts, sum })
     }
 
+    /// The same observations under fewer bounds; `None` where one of these is not a bound of this histogram, or where they
+    /// could not have the sum.
+    #[must_use]
+    pub fn coarsened(&self, bounds: &Bounds) -> Option<Self> {
+        let mut coarse = Vec::with_capacity(bounds.len().saturating_add(1));
+        let mut counts = self.bucket_counts.iter();
+        let mut own = self.bounds.upper_bounds();
+        for bound in bounds.upper_bounds() {
+            let mut sum = 0_u64;
+            loop {
+                let upper = own.next()?;
+                sum = sum.saturating_add(*counts.next()?);
+                if upper == bound {
+                    break;
+                }
+                if upper > bound {
+                    return None;
+                }
+            }
+            coarse.push(sum);
+        }
+        coarse.push(counts.fold(0, |sum, count| sum.saturating_add(*count)));
+        Self::from_parts(bounds.clone(), coarse, self.sum).ok()
+    }
+
     /// Adds `other` to this histogram.
     ///
     /// # Errors

@@ -2,9 +2,11 @@
 //!
 //! | the model | OTLP (opentelemetry.io, Metrics Data Model) |
 //! | --- | --- |
-//! | counter | monotonic sum of integers |
+//! | counter | monotonic sum of integers, or of floats where it is one |
+//! | up-down sum | sum that is not monotonic |
 //! | gauge | gauge, at the time of its reading |
 //! | histogram | histogram with explicit bounds: buckets are `(lower, upper]` in both, so it is exact; or, where asked for, an exponential one ([`exponential`]) |
+//! | exponential histogram | the same, at its scale |
 //! | label | attribute of the data point |
 //! | `resolver_id` | also the resource: one for each, with that `service.instance.id` |
 //! | family name | metric name, without `_total`; the unit in UCUM |
@@ -15,6 +17,7 @@
 
 pub mod exponential;
 mod points;
+pub mod read;
 pub mod requests;
 pub mod window;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
-    Metric, NumberDataPoint, Sum, metric::Data, number_data_point,
+    Metric, NumberDataPoint, Sum, exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
 };
 
 use super::{HistogramEncoding, attribute, exponential, ucum};
-use crate::{FamilyDescriptor, LabelSet, Number, Series, Value};
+use crate::{ExponentialBuckets, FamilyDescriptor, LabelSet, MetricKind, Number, Series, UpDown, Value};
 
 /// Which time a data point covers; in milliseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +66,25 @@ impl Metrics {
         let attributes = labels.iter().map(|(name, value)| attribute(name, value)).collect();
         let (start_time_unix_nano, time_unix_nano) = stamp.nanos(series);
         let aggregation_temporality = stamp.temporality();
+        let data = &mut metric.data;
         // A family has values of one kind only, so the other arm of each `if` never runs.
+        let add_exponential = |point, attributes, data: &mut Option<Data>| {
+            let point = ExponentialHistogramDataPoint { attributes, start_time_unix_nano, time_unix_nano, ..point };
+            let data = data.get_or_insert_with(|| {
+                Data::ExponentialHistogram(ExponentialHistogram { data_points: Vec::new(), aggregation_temporality })
+            });
+            if let Data::ExponentialHistogram(exponential) = data {
+                exponential.data_points.push(point);
+            }
+        };
         match series.value() {
-            Value::Counter(count) => {
-                let value = Some(number(Number::Unsigned(*count)));
+            Value::Counter(_) | Value::FloatCounter(_) | Value::UpDown(_) => {
+                let is_monotonic = family.kind() == MetricKind::Counter;
+                let value = Some(sum(series.value()));
                 let point =
                     NumberDataPoint { attributes, start_time_unix_nano, time_unix_nano, value, ..Default::default() };
-                let data = metric.data.get_or_insert_with(|| {
-                    Data::Sum(Sum { data_points: Vec::new(), aggregation_temporality, is_monotonic: true })
+                let data = data.get_or_insert_with(|| {
+                    Data::Sum(Sum { data_points: Vec::new(), aggregation_temporality, is_monotonic })
                 });
                 if let Data::Sum(sum) = data {
                     sum.data_points.push(point);
@@ -84,28 +95,11 @@ impl Metrics {
                 let time_unix_nano = nanos(gauge.time_ms());
                 let value = Some(number(gauge.value()));
                 let point = NumberDataPoint { attributes, time_unix_nano, value, ..Default::default() };
-                if let Data::Gauge(gauge) = metric.data.get_or_insert_with(|| Data::Gauge(Gauge::default())) {
+                if let Data::Gauge(gauge) = data.get_or_insert_with(|| Data::Gauge(Gauge::default())) {
                     gauge.data_points.push(point);
                 }
             }
-            Value::Histogram(histogram) if encoding == HistogramEncoding::Exponential => {
-                let point = ExponentialHistogramDataPoint {
-                    attributes,
-                    start_time_unix_nano,
-                    time_unix_nano,
-                    ..exponential::data_point(histogram)
-                };
-                let data = metric.data.get_or_insert_with(|| {
-                    Data::ExponentialHistogram(ExponentialHistogram {
-                        data_points: Vec::new(),
-                        aggregation_temporality,
-                    })
-                });
-                if let Data::ExponentialHistogram(exponential) = data {
-                    exponential.data_points.push(point);
-                }
-            }
-            Value::Histogram(histogram) => {
+            Value::Histogram(histogram) if encoding == HistogramEncoding::Explicit => {
                 let point = HistogramDataPoint {
                     attributes,
                     start_time_unix_nano,
@@ -116,18 +110,47 @@ impl Metrics {
                     explicit_bounds: histogram.bounds().upper_bounds().collect(),
                     ..Default::default()
                 };
-                let data = metric.data.get_or_insert_with(|| {
+                let data = data.get_or_insert_with(|| {
                     Data::Histogram(Histogram { data_points: Vec::new(), aggregation_temporality })
                 });
                 if let Data::Histogram(histogram) = data {
                     histogram.data_points.push(point);
                 }
             }
+            Value::Histogram(histogram) => add_exponential(exponential::data_point(histogram), attributes, data),
+            Value::Exponential(histogram) => add_exponential(exponential_point(histogram), attributes, data),
         }
     }
 
     pub(super) fn into_messages(self) -> Vec<Metric> {
         self.0.into_values().collect()
+    }
+}
+
+/// The buckets of an exponential histogram, without attributes and times.
+fn exponential_point(histogram: &crate::ExponentialHistogram) -> ExponentialHistogramDataPoint {
+    let buckets = |ExponentialBuckets { offset, counts }: &ExponentialBuckets| {
+        (!counts.is_empty()).then(|| Buckets { offset: *offset, bucket_counts: counts.clone() })
+    };
+    ExponentialHistogramDataPoint {
+        count: histogram.count(),
+        sum: histogram.sum(),
+        scale: histogram.scale(),
+        zero_count: histogram.zero_count(),
+        zero_threshold: histogram.zero_threshold(),
+        positive: buckets(histogram.positive()),
+        negative: buckets(histogram.negative()),
+        ..Default::default()
+    }
+}
+
+/// The number of a sum. The kinds that have none never get here.
+fn sum(value: &Value) -> number_data_point::Value {
+    match value {
+        Value::Counter(count) => number(Number::Unsigned(*count)),
+        Value::FloatCounter(sum) | Value::UpDown(UpDown::Float(sum)) => number_data_point::Value::AsDouble(*sum),
+        Value::UpDown(UpDown::Integer(sum)) => number_data_point::Value::AsInt(*sum),
+        Value::Gauge(_) | Value::Histogram(_) | Value::Exponential(_) => number_data_point::Value::AsInt(0),
     }
 }
 

@@ -73,20 +73,22 @@ fn exponentials(metric: &Metric) -> &[ExponentialHistogramDataPoint] {
     }
 }
 
-/// Sums of counters, and counts of histograms, over everything.
-fn totals(resources: &[ResourceMetrics]) -> (u128, u128) {
+/// Sums of counters and up-down sums, and counts of histograms, over everything.
+fn totals(resources: &[ResourceMetrics]) -> (i128, u128) {
     let (mut sums, mut counts) = (0, 0);
     for (_, metric) in metrics(resources) {
         if let Data::Sum(sum) = metric.data.as_ref().unwrap() {
             for point in &sum.data_points {
                 sums += match point.value.unwrap() {
-                    number_data_point::Value::AsInt(value) => u128::try_from(value).unwrap(),
-                    // Past 63 bits: more than any bound that is asserted here.
-                    number_data_point::Value::AsDouble(_) => 1 << 64,
+                    number_data_point::Value::AsInt(value) => i128::from(value),
+                    // Past 63 bits: more than any bound that is asserted here. The sums of floats are whole here.
+                    number_data_point::Value::AsDouble(value) if value.abs() > 9e18 => 1 << 64,
+                    number_data_point::Value::AsDouble(value) => format!("{value:.0}").parse::<i128>().unwrap(),
                 };
             }
         }
         counts += histograms(&metric).iter().map(|point| u128::from(point.count)).sum::<u128>();
+        counts += exponentials(&metric).iter().map(|point| u128::from(point.count)).sum::<u128>();
     }
     (sums, counts)
 }
@@ -237,10 +239,12 @@ proptest! {
                 prop_assert!(0 < point.start_time_unix_nano && point.start_time_unix_nano <= point.time_unix_nano);
             }
             for point in exponentials(metric) {
-                let positive = point.positive.as_ref().map_or(0, |buckets| buckets.bucket_counts.iter().sum::<u64>());
-                prop_assert_eq!(point.zero_count + positive, point.count);
-                let len = point.positive.as_ref().map_or(0, |buckets| buckets.bucket_counts.len());
-                prop_assert!(len <= exponential::MAX_BUCKETS);
+                let signs = [&point.positive, &point.negative].map(|buckets| buckets.clone().unwrap_or_default());
+                let counts = signs.iter().flat_map(|buckets| &buckets.bucket_counts).sum::<u64>();
+                prop_assert_eq!(point.zero_count + counts, point.count);
+                prop_assert!(signs.iter().all(|buckets| buckets.bucket_counts.len() <= exponential::MAX_BUCKETS));
+                prop_assert!(point.zero_threshold >= 0.0 && (-11..=20).contains(&point.scale));
+                prop_assert!(0 < point.start_time_unix_nano && point.start_time_unix_nano <= point.time_unix_nano);
             }
             points += histograms(metric).len() + exponentials(metric).len() + numbers(metric).len();
         }

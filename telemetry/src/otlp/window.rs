@@ -4,7 +4,7 @@
 //! state that was exported last and the state now, so they follow each other without hole and overlap, and what was
 //! not accepted is in the next one by itself: the state that was exported last has not moved.
 
-use crate::{Histogram, MetricFamily, Number, Series, Snapshot, Value};
+use crate::{Histogram, MetricFamily, Number, Series, Snapshot, UpDown, Value, value::not_below};
 
 /// What was added in the time from `start_ms` to `end_ms`.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ impl Window {
         self.end_ms
     }
 
-    /// What was added: counters and histograms without those that did not change, and gauges as they are.
+    /// What was added: sums and histograms without those that did not change, and gauges as they are.
     #[must_use]
     pub const fn added(&self) -> &Snapshot {
         &self.added
@@ -72,6 +72,18 @@ fn difference(old: Option<&Value>, new: &Value) -> Option<Value> {
         (Some(Value::Counter(old)), Value::Counter(new)) => {
             Some(new.checked_sub(*old).unwrap_or(*new)).filter(|added| *added > 0).map(Value::Counter)
         }
+        (Some(Value::Counter(old)), Value::FloatCounter(new)) => float_added(not_below(*old), *new),
+        (Some(Value::FloatCounter(old)), Value::FloatCounter(new)) => float_added(*old, *new),
+        (_, Value::FloatCounter(new)) => float_added(0.0, *new),
+        (old, Value::UpDown(new)) => {
+            let old = if let Some(Value::UpDown(old)) = old { *old } else { UpDown::Integer(0) };
+            up_down_added(old, *new).filter(|added| added.to_f64() != 0.0).map(Value::UpDown)
+        }
+        (Some(Value::Exponential(old)), Value::Exponential(new)) => {
+            let added = new.since(old).unwrap_or_else(|| new.clone());
+            (added.count() > 0).then_some(Value::Exponential(added))
+        }
+        (_, Value::Exponential(new)) => (new.count() > 0).then(|| Value::Exponential(new.clone())),
         (_, Value::Counter(new)) => Some(*new).filter(|added| *added > 0).map(Value::Counter),
         (Some(Value::Histogram(old)), Value::Histogram(new)) => {
             let added = subtract(new, old).unwrap_or_else(|| new.clone());
@@ -79,6 +91,20 @@ fn difference(old: Option<&Value>, new: &Value) -> Option<Value> {
         }
         (_, Value::Histogram(new)) => (new.count() > 0).then(|| Value::Histogram(new.clone())),
     }
+}
+
+fn float_added(old: f64, new: f64) -> Option<Value> {
+    let added = if new < old { new } else { new - old };
+    (added > 0.0).then_some(Value::FloatCounter(added))
+}
+
+/// Which of a sum that falls was reset nobody can say: the difference is right either way.
+fn up_down_added(old: UpDown, new: UpDown) -> Option<UpDown> {
+    let integer = match (old, new) {
+        (UpDown::Integer(old), UpDown::Integer(new)) => new.checked_sub(old).map(UpDown::Integer),
+        _ => None,
+    };
+    integer.or_else(|| Some(UpDown::Float(new.to_f64() - old.to_f64())).filter(|added| added.to_f64().is_finite()))
 }
 
 /// `None` where some bucket of `old` has more than that of `new`, or the bounds differ.

@@ -89,6 +89,11 @@ pub(super) fn push_unsigned(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// Appends an integer that may be negative.
+pub(super) fn push_signed(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
 /// Appends milliseconds as seconds with three decimals.
 pub(super) fn push_millis(out: &mut Vec<u8>, ms: u64) {
     push_unsigned(out, ms / 1_000);

@@ -3,8 +3,10 @@
 
 use tributary_proto::wire::{put_bytes, put_varint};
 
-use super::SNAPSHOT_SCHEMA;
-use crate::{Bounds, Delta, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Number, Snapshot, Value};
+use crate::{
+    Bounds, Delta, ExponentialBuckets, ExponentialHistogram, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind,
+    Number, Snapshot, UpDown, Value,
+};
 
 /// Wire types.
 const VARINT: u8 = 0;
@@ -19,7 +21,7 @@ impl Snapshot {
 
     /// Appends what [`Snapshot::encode`] writes.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
-        number(out, 1, u64::from(SNAPSHOT_SCHEMA));
+        number(out, 1, u64::from(self.schema()));
         number(out, 2, self.version);
         number(out, 3, self.start_time_ms);
         number(out, 4, self.last_applied_ms);
@@ -62,6 +64,8 @@ fn descriptor(out: &mut Vec<u8>, descriptor: &FamilyDescriptor) {
             MetricKind::Counter => 1,
             MetricKind::Gauge => 2,
             MetricKind::Histogram => 3,
+            MetricKind::UpDown => 4,
+            MetricKind::Exponential => 5,
         },
     );
 }
@@ -78,6 +82,10 @@ fn series(out: &mut Vec<u8>, labels: &LabelSet, start_time_ms: u64, value: &Valu
         Value::Counter(count) => chosen_number(out, 3, *count),
         Value::Gauge(reading) => nested(out, 4, |out| gauge(out, *reading)),
         Value::Histogram(buckets) => nested(out, 5, |out| histogram(out, buckets)),
+        Value::FloatCounter(value) => float(out, 6, *value),
+        Value::UpDown(UpDown::Integer(sum)) => nested(out, 7, |out| chosen_number(out, 1, zigzag(*sum))),
+        Value::UpDown(UpDown::Float(sum)) => nested(out, 7, |out| float(out, 2, *sum)),
+        Value::Exponential(buckets) => nested(out, 8, |out| exponential(out, buckets)),
     }
 }
 
@@ -121,6 +129,30 @@ fn histogram(out: &mut Vec<u8>, histogram: &Histogram) {
         Number::Unsigned(sum) => chosen_number(out, 4, sum),
         Number::Float(sum) => float(out, 5, sum),
     }
+}
+
+fn exponential(out: &mut Vec<u8>, histogram: &ExponentialHistogram) {
+    number(out, 1, zigzag(histogram.scale().into()));
+    number(out, 2, histogram.zero_count());
+    if let Some(boundary) = histogram.zero_boundary() {
+        chosen_number(out, 3, zigzag(boundary.into()));
+    }
+    for (field, ExponentialBuckets { offset, counts }) in [(4, histogram.positive()), (5, histogram.negative())] {
+        if !counts.is_empty() {
+            nested(out, field, |out| {
+                number(out, 1, zigzag((*offset).into()));
+                nested(out, 2, |out| counts.iter().for_each(|count| put_varint(out, *count)));
+            });
+        }
+    }
+    if let Some(sum) = histogram.sum() {
+        float(out, 6, sum);
+    }
+}
+
+/// How protobuf writes a signed number: 0, -1, 1, -2, …
+const fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63).cast_unsigned()
 }
 
 /// A number; 0 is not written.

@@ -143,6 +143,7 @@ fn prometheus_client_registry(state: &Snapshot) -> Registry {
                 }
                 registry.register(name, help, histograms);
             }
+            MetricKind::UpDown | MetricKind::Exponential => unreachable!("none in the bench"),
         }
     }
     registry
@@ -186,6 +187,7 @@ fn prometheus_registry(state: &Snapshot) -> prometheus::Registry {
                 }
                 registry.register(Box::new(histograms)).unwrap();
             }
+            MetricKind::UpDown | MetricKind::Exponential => unreachable!("none in the bench"),
         }
     }
     registry

@@ -15,6 +15,7 @@
 //! | `otlp` | a collector is sent what `/metrics` says, with its credentials, across a restart |
 //! | `otlp_faults` | the push tries again what may pass and nothing else, and holds up nobody |
 //! | `otlp_delta` | deltas reach a collector once, in windows without hole and overlap |
+//! | `otlp_in` | OpenTelemetry's metrics on the queue come out on `/metrics` and in the push, each counted once |
 //! | `otlp_peers` | the official message types and a real collector read what we push |
 //! | `otlp_collector` | the OpenTelemetry Collector serves what it was pushed as what `/metrics` serves |
 //! | `prometheus` | a real Prometheus scrapes the running endpoint and says the same numbers |
@@ -40,6 +41,7 @@ mod otlp;
 mod otlp_collector;
 mod otlp_delta;
 mod otlp_faults;
+mod otlp_in;
 mod otlp_peers;
 mod parsers;
 mod pipeline;

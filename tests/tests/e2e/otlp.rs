@@ -6,7 +6,8 @@ use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::{KeyValue, any_value},
     metrics::v1::{
-        AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint, metric::Data, number_data_point,
+        AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint, exponential_histogram_data_point::Buckets,
+        metric::Data, number_data_point,
     },
 };
 use tempfile::TempDir;
@@ -110,9 +111,9 @@ pub(crate) fn add(samples: &mut Samples, request: &ExportMetricsServiceRequest) 
         let name = &metric.name;
         match metric.data.as_ref().unwrap() {
             Data::Sum(sum) => {
+                let name = if sum.is_monotonic { format!("{name}_total") } else { name.clone() };
                 for point in &sum.data_points {
-                    *samples.entry(key(&format!("{name}_total"), &point.attributes, None)).or_default() +=
-                        number(point);
+                    *samples.entry(key(&name, &point.attributes, None)).or_default() += number(point);
                 }
             }
             Data::Gauge(gauge) => {
@@ -137,6 +138,18 @@ pub(crate) fn add(samples: &mut Samples, request: &ExportMetricsServiceRequest) 
                         point.sum.unwrap();
                 }
             }
+            // Its buckets are others than those of `/metrics`.
+            Data::ExponentialHistogram(histogram) => {
+                for point in &histogram.data_points {
+                    let counts = |buckets: Option<&Buckets>| buckets.map_or(0, |b| b.bucket_counts.iter().sum::<u64>());
+                    let [positive, negative] = [&point.positive, &point.negative].map(|b| counts(b.as_ref()));
+                    assert_eq!(point.zero_count + positive + negative, point.count);
+                    *samples.entry(key(&format!("{name}_count"), &point.attributes, None)).or_default() +=
+                        point.count as f64;
+                    *samples.entry(key(&format!("{name}_sum"), &point.attributes, None)).or_default() +=
+                        point.sum.unwrap();
+                }
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -147,18 +160,27 @@ pub(crate) fn exposed(exposition: &Exposition) -> Samples {
     exposition
         .all()
         .map(|(series, value)| {
-            let Some((before, rest)) = series.split_once("le=\"") else { return (series.to_owned(), value) };
+            let bound = [",le=\"", "{le=\""].iter().find_map(|label| Some(series.find(label)? + label.len()));
+            let Some((before, rest)) = bound.filter(|_| series.contains("_bucket{")).map(|at| series.split_at(at))
+            else {
+                return (series.to_owned(), value);
+            };
             let (le, after) = rest.split_once('"').unwrap();
             let le: f64 = le.parse().unwrap();
-            (format!("{before}le={:?}{after}", format!("{le:?}")), value)
+            (format!("{before}{le:?}\"{after}"), value)
         })
         .collect()
 }
 
 /// What an export cannot know of itself, what counts the publications that go on beside it, and when which copy was made.
 fn is_compared(series: &str) -> bool {
-    let differ =
-        ["tributary_otlp_", "tributary_kv_", "tributary_published_timestamp_seconds", "tributary_metrics_age_seconds"];
+    let differ = [
+        "payload_bytes_bucket",
+        "tributary_otlp_",
+        "tributary_kv_",
+        "tributary_published_timestamp_seconds",
+        "tributary_metrics_age_seconds",
+    ];
     !differ.iter().any(|name| series.starts_with(name))
 }
 
@@ -174,7 +196,7 @@ pub(crate) fn difference(left: &Samples, right: &Samples) -> Vec<String> {
 }
 
 /// Waits until what was received last is what `/metrics` says now.
-fn expect_agreement(consumer: &Consumer, collector: &Collector) -> Samples {
+pub(crate) fn expect_agreement(consumer: &Consumer, collector: &Collector) -> Samples {
     eventually(LIMIT * 2, "the collector's numbers on /metrics", || {
         let received = collector.received();
         let exposed = exposed(&consumer.metrics()?);

@@ -233,7 +233,8 @@ fn sampled(delta: &Delta) -> Vec<Sampled> {
     let total = |value: &Value| match value {
         Value::Counter(count) => *count,
         Value::Histogram(histogram) => histogram.count(),
-        Value::Gauge(_) => 0,
+        // What is imported has no such families.
+        Value::Gauge(_) | Value::FloatCounter(_) | Value::UpDown(_) | Value::Exponential(_) => 0,
     };
     let families = delta.families().map(|family| {
         let sum = family.series().fold(0u64, |sum, (_, value)| sum.saturating_add(total(value)));
@@ -245,8 +246,8 @@ fn sampled(delta: &Delta) -> Vec<Sampled> {
 fn sample_name(family: &FamilyDescriptor) -> String {
     let suffix = match family.kind() {
         MetricKind::Counter => "_total",
-        MetricKind::Histogram => "_count",
-        MetricKind::Gauge => "",
+        MetricKind::Histogram | MetricKind::Exponential => "_count",
+        MetricKind::Gauge | MetricKind::UpDown => "",
     };
     format!("{}{suffix}", family.name())
 }

@@ -1,0 +1,37 @@
+//! One series of `target_info` for each job.
+
+use std::collections::BTreeMap;
+
+use super::{Snapshot, TARGET_INFO};
+use crate::{LabelSet, Value, reserve::series_bytes};
+
+impl Snapshot {
+    /// Keeps of each job what was said last, as specified: `target_info` is joined to the series of its job, and a second
+    /// one would make every such query fail. Of two that were said at the same time it is the one with the greater labels,
+    /// so that the outcome does not depend on the order of arrival. After states were merged it is to be done again.
+    pub fn settle_targets(&mut self) {
+        let Some(family) = self.families.get_mut(TARGET_INFO) else { return };
+        let mut latest: BTreeMap<String, (u64, LabelSet)> = BTreeMap::new();
+        for (labels, series) in &family.series {
+            let job = labels.get("job").unwrap_or_default();
+            let time_ms = if let Value::Gauge(gauge) = &series.value { gauge.time_ms() } else { 0 };
+            // In the order of labels, so that the last of two that are as late is the greater.
+            if latest.get(job).is_none_or(|(known_ms, _)| *known_ms <= time_ms) {
+                latest.insert(job.to_owned(), (time_ms, labels.clone()));
+            }
+        }
+        if latest.len() == family.series.len() {
+            return;
+        }
+        let mut freed = 0_usize;
+        family.series.retain(|labels, series| {
+            let job = labels.get("job").unwrap_or_default();
+            let is_latest = latest.get(job).is_some_and(|(_, kept)| kept == labels);
+            if !is_latest {
+                freed = freed.saturating_add(series_bytes(labels, &series.value));
+            }
+            is_latest
+        });
+        family.reserved_bytes = family.reserved_bytes.saturating_sub(freed);
+    }
+}
