@@ -42,6 +42,9 @@ export const MAX_MESSAGE_SERIES = 500;
 /** The most histogram buckets of one message. */
 export const MAX_MESSAGE_BUCKETS = 4_096;
 
+/** About the most bytes of its points where they are written as series, with the labels that a scope says once. */
+export const MAX_MESSAGE_CUSTOM_BYTES = 160_000;
+
 /** The most bytes of a Worker's name. */
 export const MAX_NAME_BYTES = 128;
 

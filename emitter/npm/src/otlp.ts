@@ -106,8 +106,13 @@ function anyValue(value: AttributeValue | null | undefined): Uint8Array {
 function writeAttributes(writer: Writer, field: number, attributes: Attributes): void {
   for (const [key, value] of Object.entries(attributes)) {
     if (value === undefined || value === null) continue;
-    writer.message(field, new Writer().string(1, key).message(2, anyValue(value)).finish());
+    writer.message(field, encodeAttribute(key, value));
   }
+}
+
+/** Encodes a KeyValue. */
+export function encodeAttribute(key: string, value: AttributeValue): Uint8Array {
+  return new Writer().string(1, key).message(2, anyValue(value)).finish();
 }
 
 /** Encodes a Resource. */

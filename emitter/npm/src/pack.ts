@@ -4,16 +4,24 @@
 
 import {
   bucketCount,
+  encodeAttribute,
   encodeMetric,
   encodePoint,
   encodeResource,
   encodeScope,
+  type Attributes,
   type Head,
   type Point,
   type Resource,
   type Scope,
 } from "./otlp.ts";
 import { Writer } from "./protobuf.ts";
+
+/** About what the labels of a scope take in a series beside what the scope takes encoded. */
+const SCOPE_LABEL_BYTES = 100;
+
+/** The same for an attribute of the scope. */
+const ATTRIBUTE_LABEL_BYTES = 20;
 
 /** Bytes that a field may take beside its content: its number and its length. */
 const FIELD_BYTES = 5;
@@ -23,6 +31,8 @@ export interface Bounds {
   readonly bytes: number;
   readonly points: number;
   readonly buckets: number;
+  /** About the most bytes where the labels of the scope, which a message says once, stand in each series. */
+  readonly written: number;
 }
 
 interface OpenMetric {
@@ -47,6 +57,15 @@ function emptyScopeBytes(scope: Uint8Array, schemaUrl: string): number {
   return new Writer().message(1, scope).string(3, schemaUrl).finish().length;
 }
 
+/** What the attributes that name the service take encoded. */
+function jobBytes(attributes: Attributes): number {
+  const sizes = ["service.name", "service.namespace"].map((key) => {
+    const value = attributes[key];
+    return value === undefined || value === null ? 0 : encodeAttribute(key, value).length;
+  });
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
 /** Fills messages, one after the other. */
 export class Packer {
   readonly #bounds: Bounds;
@@ -55,6 +74,11 @@ export class Packer {
   /** What a message has before its first point. */
   readonly #base: number;
   #scope: { bytes: Uint8Array; schemaUrl: string; size: number } = { bytes: new Uint8Array(), schemaUrl: "", size: 0 };
+  readonly #job: number;
+  /** About what of resource and scope stands in each series. */
+  #common = 0;
+  /** What the points take beyond `#bytes` where they are written. */
+  #repeated = 0;
   #head: Head = { name: "", description: "", unit: "", kind: "gauge" };
   #headBytes = 0;
   #scopeIsOpen = false;
@@ -72,6 +96,7 @@ export class Packer {
     const schemaUrl = resource.schemaUrl ?? "";
     const base = encoded.length + textBytes(schemaUrl) + 2 * FIELD_BYTES;
     const fits = base <= Math.floor(bounds.bytes / 2);
+    this.#job = fits ? jobBytes(resource.attributes) : 0;
     this.#bounds = bounds;
     this.#resource = fits ? encoded : new Uint8Array();
     this.#schemaUrl = fits ? schemaUrl : "";
@@ -82,7 +107,10 @@ export class Packer {
   /** What comes is of this scope. */
   scope(scope: Scope): void {
     const [bytes, schemaUrl] = [encodeScope(scope), scope.schemaUrl ?? ""];
-    this.#scope = { bytes, schemaUrl, size: emptyScopeBytes(bytes, schemaUrl) + FIELD_BYTES };
+    const empty = emptyScopeBytes(bytes, schemaUrl);
+    this.#scope = { bytes, schemaUrl, size: empty + FIELD_BYTES };
+    const attributes = Object.values(scope.attributes ?? {}).filter((value) => value !== undefined && value !== null);
+    this.#common = empty + attributes.length * ATTRIBUTE_LABEL_BYTES + SCOPE_LABEL_BYTES + this.#job;
     this.#scopeIsOpen = false;
     this.#metricIsOpen = false;
   }
@@ -104,6 +132,7 @@ export class Packer {
     const fits =
       this.#bytes + needed <= this.#bounds.bytes &&
       this.#points < this.#bounds.points &&
+      this.#bytes + needed + this.#repeated + this.#common <= this.#bounds.written &&
       this.#buckets + buckets <= this.#bounds.buckets;
     if (fits) return this.#push(encoded, needed, buckets);
     if (this.#base + alone > this.#bounds.bytes || buckets > this.#bounds.buckets) {
@@ -133,6 +162,7 @@ export class Packer {
     }
     metrics.at(-1)!.points.push(point);
     this.#bytes += needed;
+    this.#repeated += this.#common;
     this.#buckets += buckets;
     this.#points += 1;
   }
@@ -143,6 +173,7 @@ export class Packer {
     this.#scopeIsOpen = false;
     this.#metricIsOpen = false;
     this.#bytes = this.#base;
+    this.#repeated = 0;
     this.#points = 0;
     this.#buckets = 0;
     if (points === 0) return;

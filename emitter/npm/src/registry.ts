@@ -9,6 +9,7 @@ import {
   MAX_FAMILY_SERIES,
   MAX_FRAGMENT_BYTES,
   MAX_MESSAGE_BUCKETS,
+  MAX_MESSAGE_CUSTOM_BYTES,
   MAX_MESSAGE_SERIES,
   MAX_SERIES,
 } from "./limits.ts";
@@ -16,7 +17,12 @@ import type { Attributes, Head, Point, Resource, Scope } from "./otlp.ts";
 import { Packer, type Bounds } from "./pack.ts";
 
 /** What one message holds. */
-export const BOUNDS: Bounds = { bytes: MAX_FRAGMENT_BYTES, points: MAX_MESSAGE_SERIES, buckets: MAX_MESSAGE_BUCKETS };
+export const BOUNDS: Bounds = {
+  bytes: MAX_FRAGMENT_BYTES,
+  points: MAX_MESSAGE_SERIES,
+  buckets: MAX_MESSAGE_BUCKETS,
+  written: MAX_MESSAGE_CUSTOM_BYTES,
+};
 
 /** The bounds of a histogram that names none: the OpenTelemetry specification's. */
 export const DEFAULT_BOUNDARIES: readonly number[] = [

@@ -12,8 +12,8 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
 function pack(vector: any): Uint8Array[] {
   if (vector.resourceMetrics === null) return [new Uint8Array()];
-  const [bytes, points, buckets] = vector.bounds;
-  const packer = new Packer({ bytes, points, buckets }, resource(vector.resourceMetrics));
+  const [bytes, points, buckets, written] = vector.bounds;
+  const packer = new Packer({ bytes, points, buckets, written }, resource(vector.resourceMetrics));
   for (const { scope, metrics } of scopes(vector.resourceMetrics)) {
     packer.scope(scope);
     for (const { head, points } of metrics) {
@@ -25,7 +25,7 @@ function pack(vector: any): Uint8Array[] {
 }
 
 test("there are vectors of everything", () => {
-  assert.equal(vectors.length, 6);
+  assert.equal(vectors.length, 7);
   const all = JSON.stringify(vectors);
   for (const part of ["gauge", "sum", "histogram", "exponentialHistogram", "arrayValue", "boolValue", "asInt", "asDouble"]) {
     assert.ok(all.includes(`"${part}":`), part);

@@ -11,6 +11,13 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message as _;
 
+/// About what the labels of a scope take in a series beside what the scope takes encoded: their names, which are longer
+/// there.
+const SCOPE_LABEL_BYTES: usize = 100;
+
+/// The same for an attribute of the scope.
+const ATTRIBUTE_LABEL_BYTES: usize = 20;
+
 /// Bytes that a field may take beside its content, which is under 2 MB: its number and its length.
 const FIELD_BYTES: usize = 5;
 
@@ -23,6 +30,9 @@ pub struct Bounds {
     pub points: usize,
     /// The most buckets of all histograms together.
     pub buckets: usize,
+    /// About the most bytes where the labels of the scope, which a message says once, stand in each series: the consumer's
+    /// bound, past which points go into overflow series.
+    pub written: usize,
 }
 
 /// A metric without its points.
@@ -132,6 +142,9 @@ pub struct Packer {
     /// What a message has before its first point.
     base: usize,
     scope: ScopeMetrics,
+    /// About what of resource and scope stands in each series.
+    common: usize,
+    job: usize,
     head: Head,
     /// The message has the scope, the metric already.
     is_open: (bool, bool),
@@ -139,6 +152,8 @@ pub struct Packer {
     bytes: usize,
     points: usize,
     buckets: usize,
+    /// What the points take beyond `bytes` where they are written.
+    repeated: usize,
     done: Vec<Vec<u8>>,
     too_large: u64,
 }
@@ -150,8 +165,13 @@ impl Packer {
         if base > bounds.bytes / 2 {
             return Self::new(bounds, Resource::default(), String::new());
         }
+        let is_job = |key: &str| key == "service.name" || key == "service.namespace";
+        let job = resource.attributes.iter().filter(|own| is_job(&own.key)).map(prost::Message::encoded_len).sum();
         Self {
             bounds,
+            job,
+            common: 0,
+            repeated: 0,
             resource,
             schema_url,
             base,
@@ -169,7 +189,10 @@ impl Packer {
 
     /// What comes is of this scope.
     pub fn scope(&mut self, scope: InstrumentationScope, schema_url: String) {
+        let attributes = scope.attributes.len().saturating_mul(ATTRIBUTE_LABEL_BYTES);
         self.scope = ScopeMetrics { scope: Some(scope), metrics: Vec::new(), schema_url };
+        let labels = self.scope.encoded_len().saturating_add(attributes).saturating_add(SCOPE_LABEL_BYTES);
+        self.common = labels.saturating_add(self.job);
         self.is_open = (false, false);
     }
 
@@ -192,6 +215,8 @@ impl Packer {
         let buckets = point.buckets();
         let fits = self.bytes.saturating_add(needed) <= self.bounds.bytes
             && self.points < self.bounds.points
+            && self.bytes.saturating_add(needed).saturating_add(self.repeated).saturating_add(self.common)
+                <= self.bounds.written
             && self.buckets.saturating_add(buckets) <= self.bounds.buckets;
         if fits {
             self.push(point, needed, buckets);
@@ -235,6 +260,7 @@ impl Packer {
             }
         }
         self.bytes = self.bytes.saturating_add(needed);
+        self.repeated = self.repeated.saturating_add(self.common);
         self.buckets = self.buckets.saturating_add(buckets);
         self.points = self.points.saturating_add(1);
     }
@@ -242,7 +268,7 @@ impl Packer {
     fn finish(&mut self) {
         let scope_metrics = std::mem::take(&mut self.scopes);
         self.is_open = (false, false);
-        (self.bytes, self.buckets) = (self.base, 0);
+        (self.bytes, self.buckets, self.repeated) = (self.base, 0, 0);
         if std::mem::take(&mut self.points) > 0 {
             let (resource, schema_url) = (Some(self.resource.clone()), self.schema_url.clone());
             self.done.push(ResourceMetrics { resource, scope_metrics, schema_url }.encode_to_vec());

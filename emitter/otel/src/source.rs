@@ -11,13 +11,17 @@ use tributary_emitter::{
     set_source,
     source::{Collected, Source},
 };
-use tributary_telemetry::limits::{MAX_MESSAGE_BUCKETS, MAX_MESSAGE_SERIES};
+use tributary_telemetry::limits::{MAX_MESSAGE_BUCKETS, MAX_MESSAGE_CUSTOM_BYTES, MAX_MESSAGE_SERIES};
 
 use crate::{baseline::Baselines, convert::convert, pack::Bounds, reader::Reader};
 
 /// What one message holds of the SDK's points, those of the consumer.
-pub const BOUNDS: Bounds =
-    Bounds { bytes: MAX_FRAGMENT_BYTES, points: MAX_MESSAGE_SERIES, buckets: MAX_MESSAGE_BUCKETS };
+pub const BOUNDS: Bounds = Bounds {
+    bytes: MAX_FRAGMENT_BYTES,
+    points: MAX_MESSAGE_SERIES,
+    buckets: MAX_MESSAGE_BUCKETS,
+    written: MAX_MESSAGE_CUSTOM_BYTES,
+};
 
 /// Empties an SDK.
 #[derive(Debug)]

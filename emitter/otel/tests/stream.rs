@@ -400,7 +400,7 @@ proptest! {
         points in 1..20_usize,
         room in 400..3_000_usize,
     ) {
-        let provider = small(Bounds { bytes: room, points, buckets: 100 });
+        let provider = small(Bounds { bytes: room, points, buckets: 100, written: 10 * room });
         let (isolate, mut receiver) = (isolate(), Receiver::default());
         let meter = provider.meter("shop");
         let count = meter.u64_counter("count").build();

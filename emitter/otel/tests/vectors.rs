@@ -19,7 +19,7 @@ use tributary_proto::{
     v1,
 };
 
-const FULL: Bounds = Bounds { bytes: 119_488, points: 500, buckets: 4_096 };
+const FULL: Bounds = Bounds { bytes: 119_488, points: 500, buckets: 4_096, written: 160_000 };
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,8 +33,8 @@ struct Vector {
     worker: &'static str,
     /// Reason and recordings; in the first message.
     dropped: Vec<(i32, u64)>,
-    /// Bytes, points and buckets of a message.
-    bounds: [usize; 3],
+    /// Bytes, points, buckets and written bytes of a message.
+    bounds: [usize; 4],
     /// In the JSON mapping of OTLP, before it is cut.
     resource_metrics: Option<ResourceMetrics>,
     /// The messages, in hexadecimal digits.
@@ -312,7 +312,7 @@ fn vector(
         window_end_ms,
         worker,
         dropped: dropped.clone(),
-        bounds: [bounds.bytes, bounds.points, bounds.buckets],
+        bounds: [bounds.bytes, bounds.points, bounds.buckets, bounds.written],
         messages: messages.collect(),
         resource_metrics: all,
     }
@@ -320,12 +320,20 @@ fn vector(
 
 #[test]
 fn the_vectors_are_what_this_crate_writes() {
-    let small = |bytes, points, buckets| Bounds { bytes, points, buckets };
+    let small = |bytes, points, buckets| Bounds { bytes, points, buckets, written: 160_000 };
     let vectors = [
         vector("every kind of point", 1, vec![], FULL, Some(every_kind()), 0),
         vector("the same, one by one", 300, vec![], small(3_000, 1, 100), Some(every_kind()), 0),
         vector("cut by bytes", 1 << 40, vec![(4, 1)], small(1_500, 500, 4_096), Some(many()), 1),
         vector("cut by buckets", 7, vec![], small(1_900, 40, 25), Some(many()), 1),
+        vector(
+            "cut by what is written",
+            7,
+            vec![],
+            Bounds { written: 3_500, ..small(3_000, 500, 4_096) },
+            Some(many()),
+            0,
+        ),
         vector(
             "a resource that is left out",
             2,
