@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run deploy status rollback destroy redrive import cloud test build chaos bench lint fmt setup clean
+.PHONY: help run deploy status rollback destroy redrive import cloud test build chaos bench npm lint fmt setup clean
 
 # The tools that setup found or built.
 TOOLS := . .run/tools.env;
@@ -57,6 +57,9 @@ chaos: build ## Put the consumer under fire for MINUTES=5 and compare with an or
 
 bench: build ## Measure against the confidence_resolver crate, and scrapes in workerd
 	@$(TOOLS) cargo bench -p tributary-tests
+
+npm: setup ## Build the npm package for Workers in TypeScript (docs/otel.md)
+	@$(TOOLS) wrangler/npm.sh && cd emitter/npm && npm pack --silent --ignore-scripts >/dev/null && ls "$$PWD"/*.tgz
 
 lint: setup ## Check format, clippy (host and wasm), docs
 	@$(TOOLS) wrangler/lint.sh
