@@ -48,11 +48,16 @@ export interface HistogramOptions extends InstrumentOptions {
   readonly boundaries?: readonly number[];
 }
 
-type Pending = { sum: number } | { reading: number; timeMs: number } | { counts: number[]; sum: number };
-
 interface Series {
   readonly attributes: Attributes;
-  pending: Pending | undefined;
+  /** Something was recorded since the last time. */
+  isTouched: boolean;
+  /** Of a counter or a histogram, what was added; of a gauge, the reading. */
+  value: number;
+  /** Of a gauge, when it was read. */
+  timeMs: number;
+  /** Of a histogram, by bucket. */
+  readonly counts: number[];
 }
 
 interface Family {
@@ -145,11 +150,13 @@ export class Registry {
       const all = family.overflow === undefined ? family.series.values() : [...family.series.values(), family.overflow];
       let isOpen = false;
       for (const series of all) {
-        if (series.pending === undefined) continue;
+        if (!series.isTouched) continue;
         if (!isOpen) packer.metric(family.head);
         isOpen = true;
-        packer.point(point(family, series.attributes, series.pending, startNanos, timeNanos));
-        series.pending = undefined;
+        packer.point(point(family, series, startNanos, timeNanos));
+        series.isTouched = false;
+        series.value = 0;
+        series.counts.fill(0);
       }
     }
     const { messages, tooLarge } = packer.finish();
@@ -163,53 +170,62 @@ export class Registry {
     let series = family.series.get(key);
     if (series !== undefined) return series;
     if (family.series.size >= MAX_FAMILY_SERIES || this.#series >= MAX_SERIES) {
-      family.overflow ??= { attributes: { "otel.metric.overflow": true }, pending: undefined };
+      family.overflow ??= begin(family, { "otel.metric.overflow": true });
       return family.overflow;
     }
-    series = { attributes: { ...attributes }, pending: undefined };
+    series = begin(family, { ...attributes });
     family.series.set(key, series);
     this.#series += 1;
     return series;
   }
 }
 
+function begin(family: Family, attributes: Attributes): Series {
+  const counts = family.head.kind === "histogram" ? new Array<number>(family.bounds.length + 1).fill(0) : [];
+  return { attributes, isTouched: false, value: 0, timeMs: 0, counts };
+}
+
 /** The same for the same attributes in whatever order. */
 export function seriesKey(attributes: Attributes): string {
+  const names = Object.keys(attributes);
+  if (names.length === 0) return "";
+  const [first] = names as [string];
+  const value = attributes[first];
+  // The common case, quickly: no JSON begins with a digit and is followed by a name.
+  if (names.length === 1 && typeof value === "string") return `${first.length}:${first}${value}`;
   const entries = Object.entries(attributes).filter(([, value]) => value !== undefined && value !== null);
   if (entries.length === 0) return "";
   entries.sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0));
+  if (entries.length === 1 && typeof entries[0]![1] === "string") return seriesKey(Object.fromEntries(entries));
   return JSON.stringify(entries, (_, value: unknown) => (typeof value === "bigint" ? `${value}n` : value));
 }
 
 /** Whether the series takes the value. */
 function take(family: Family, series: Series, value: number): boolean {
   if (typeof value !== "number" || !Number.isFinite(value)) return false;
+  const sum = series.value + value;
   switch (family.head.kind) {
     case "counter":
-    case "upDownCounter": {
-      const sum = (series.pending !== undefined && "sum" in series.pending ? series.pending.sum : 0) + value;
+    case "upDownCounter":
       if (value < 0 && family.head.kind === "counter") return false;
-      if (family.isInteger ? !Number.isSafeInteger(value) || !Number.isSafeInteger(sum) : !Number.isFinite(sum)) return false;
-      series.pending = { sum };
-      return true;
-    }
+      if (family.isInteger ? !Number.isSafeInteger(value) || !Number.isSafeInteger(sum) : !Number.isFinite(sum)) {
+        return false;
+      }
+      series.value = sum;
+      break;
     case "gauge":
-      series.pending = { reading: value, timeMs: Date.now() };
-      return true;
-    default: {
+      series.value = value;
+      series.timeMs = Date.now();
+      break;
+    default:
       // A sum that goes down is none, unless the bounds say that values are below zero.
       if (value < 0 && !((family.bounds[0] ?? 0) < 0)) return false;
-      const before = series.pending;
-      const { counts, sum } =
-        before !== undefined && "counts" in before
-          ? before
-          : { counts: new Array<number>(family.bounds.length + 1).fill(0), sum: 0 };
-      if (!Number.isFinite(sum + value)) return false;
-      counts[bucket(family.bounds, value)]! += 1;
-      series.pending = { counts, sum: sum + value };
-      return true;
-    }
+      if (!Number.isFinite(sum)) return false;
+      series.counts[bucket(family.bounds, value)]! += 1;
+      series.value = sum;
   }
+  series.isTouched = true;
+  return true;
 }
 
 /** The first bound that is not below the value: upper bounds are inclusive. */
@@ -223,22 +239,22 @@ function bucket(bounds: readonly number[], value: number): number {
   return low;
 }
 
-function point(family: Family, attributes: Attributes, pending: Pending, startNanos: bigint, timeNanos: bigint): Point {
-  if ("reading" in pending) {
-    const readNanos = nanos(pending.timeMs);
-    return {
-      attributes,
-      startNanos: 0n,
+function point(family: Family, series: Series, startNanos: bigint, timeNanos: bigint): Point {
+  const { attributes, value } = series;
+  switch (family.head.kind) {
+    case "gauge": {
+      const readNanos = nanos(series.timeMs);
       // A clock that was set back: a reading later than its message would hide all that are made until then.
-      timeNanos: readNanos < timeNanos ? readNanos : timeNanos,
-      value: pending.reading,
-    };
+      return { attributes, startNanos: 0n, timeNanos: readNanos < timeNanos ? readNanos : timeNanos, value };
+    }
+    case "histogram": {
+      const counts = [...series.counts];
+      const count = counts.reduce((sum, count) => sum + count, 0);
+      return { attributes, startNanos, timeNanos, count, sum: value, bounds: family.bounds, counts };
+    }
+    default:
+      return { attributes, startNanos, timeNanos, value: family.isInteger ? BigInt(value) : value };
   }
-  if ("counts" in pending) {
-    const count = pending.counts.reduce((sum, count) => sum + count, 0);
-    return { attributes, startNanos, timeNanos, count, sum: pending.sum, bounds: family.bounds, counts: pending.counts };
-  }
-  return { attributes, startNanos, timeNanos, value: family.isInteger ? BigInt(pending.sum) : pending.sum };
 }
 
 function nanos(milliseconds: number): bigint {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { Tributary } from "../src/index.ts";
 import { MAX_FAMILIES, MAX_FAMILY_SERIES, MAX_OUTBOX_MESSAGES } from "../src/limits.ts";
+import { seriesKey } from "../src/registry.ts";
 import { Receiver, fields, integer, nested } from "./decode.ts";
 
 /** A queue binding that delivers to a receiver, and can refuse before or after it took a message. */
@@ -165,6 +166,30 @@ test("what no series takes is counted, what has no place is the overflow series,
   const sum = [...receiver.integers].filter(([key]) => key.startsWith("count{")).reduce((sum, [, n]) => sum + n, 0);
   assert.equal(sum, MAX_FAMILY_SERIES + 50);
   assert.ok(receiver.largestBytes <= 120_000);
+});
+
+test("a series is its attributes, whatever their order, and no two share one", () => {
+  const different = [
+    {},
+    { a: "1" },
+    { a: 1 },
+    { a: true },
+    { a: ["1"] },
+    { a: 1n },
+    { a: "1", b: "2" },
+    { "a=1,b": "2" },
+    { a: '1","b":"2' },
+    { "1:a": "1" },
+    { aa: "1" },
+    { a: "a1" },
+    { "11:a": "" },
+    { a: '[["a",1]]' },
+  ];
+  assert.equal(new Set(different.map(seriesKey)).size, different.length);
+  const same = [{ a: "1", b: undefined }, { b: null, a: "1" }, { a: "1" }];
+  assert.equal(new Set(same.map(seriesKey)).size, 1);
+  assert.equal(seriesKey({ a: "1", b: "2" }), seriesKey({ b: "2", a: "1" }));
+  assert.equal(seriesKey({ a: undefined }), "");
 });
 
 test("an instrument that cannot be does not start", () => {
