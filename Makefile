@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run deploy status rollback destroy redrive import cloud test build chaos bench lint fmt setup clean
+.PHONY: help run deploy status rollback destroy redrive import cloud test build chaos bench npm lint fmt setup clean
 
 # The tools that setup found or built.
 TOOLS := . .run/tools.env;
@@ -45,7 +45,8 @@ cloud: setup ## A Cloudflare of your own on loopback, to try make deploy without
 		--workers-port "$(or $(WORKERS_PORT),0)"
 
 test: build ## Run all tests: native, then end to end in workerd
-	@$(TOOLS) wrangler/build.sh emitter/example
+	@$(TOOLS) wrangler/build.sh emitter/example emitter/otel/example
+	@$(TOOLS) wrangler/npm.sh
 	@$(TOOLS) wrangler/test.sh
 
 build: setup ## Build both Workers (only what changed)
@@ -57,6 +58,9 @@ chaos: build ## Put the consumer under fire for MINUTES=5 and compare with an or
 bench: build ## Measure against the confidence_resolver crate, and scrapes in workerd
 	@$(TOOLS) cargo bench -p tributary-tests
 
+npm: setup ## Build the npm package for Workers in TypeScript (docs/otel.md)
+	@$(TOOLS) wrangler/npm.sh && cd emitter/npm && npm pack --silent --ignore-scripts >/dev/null && ls "$$PWD"/*.tgz
+
 lint: setup ## Check format, clippy (host and wasm), docs
 	@$(TOOLS) wrangler/lint.sh
 
@@ -67,4 +71,5 @@ setup: ## Install what is missing (Rust target, worker-build, wasm-bindgen, prot
 	@wrangler/setup.sh
 
 clean: ## Remove builds, local state and logs
-	rm -rf .run producer/build consumer/build emitter/example/build "$(TARGET)"
+	rm -rf .run producer/build consumer/build emitter/example/build emitter/otel/example/build emitter/npm/dist \
+		emitter/npm/example/build "$(TARGET)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the native tests, then the end to end tests in workerd, and sums both up. Needs the environment that setup.sh
-# writes, both Workers built, and the example of an embedding Worker.
+# writes, both Workers built, and the examples of Workers with metrics of their own.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,6 +20,7 @@ suite() { # suite <name> <command …>
 # --no-fail-fast: one run shows all that is wrong.
 suite "native tests" cargo test --workspace --exclude tributary-tests --no-fail-fast
 suite "status page tests" node --test --test-reporter=spec consumer/status_page/test/*.test.ts
+suite "npm package tests" node --test --test-reporter=spec emitter/npm/test/*.test.ts
 suite "end to end tests in workerd" cargo test -p tributary-tests --no-fail-fast
 
 echo

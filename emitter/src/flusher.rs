@@ -9,7 +9,8 @@
 //!   there are no holes.
 //! - Sealed messages wait in the [`Outbox`] until the queue confirmed them. While it is full nothing more is sealed:
 //!   metrics go on merging, flag logs go on collecting. Over the bound of bytes the oldest flag logs are given up
-//!   and counted; metrics never are.
+//!   and counted; metrics never are. What a [`crate::source`] aggregates is only asked for where it can be sealed
+//!   ([`Flusher::wants_points`]): as long as it cannot, it goes on merging there.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,6 +24,7 @@ use crate::limits::{
 };
 use crate::outbox::{Attempt, AttemptId, Outbox, add_dropped};
 use crate::registry::Recorded;
+use crate::source::Collected;
 
 /// What the stream says about itself in every envelope.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +103,8 @@ pub struct Flusher {
     identity: Identity,
     last_sequence: u64,
     metrics: Delta,
+    /// Encoded `ResourceMetrics`, each for one message.
+    points: VecDeque<Vec<u8>>,
     fragments: VecDeque<Fragment>,
     fragment_bytes: usize,
     dropped: Vec<v1::Dropped>,
@@ -117,6 +121,7 @@ impl Flusher {
             identity,
             last_sequence: 0,
             metrics: Delta::new(),
+            points: VecDeque::new(),
             fragments: VecDeque::new(),
             fragment_bytes: 0,
             dropped: Vec::new(),
@@ -134,6 +139,26 @@ impl Flusher {
         let rest = self.metrics.merge_fitting(&delta);
         let lost: usize = rest.families().map(|family| family.series().len()).sum();
         let invalid = invalid.saturating_add(u64::try_from(lost).unwrap_or(u64::MAX));
+        add_dropped(&mut self.dropped, Reason::Invalid, 0, invalid);
+        add_dropped(&mut self.dropped, Reason::Limit, 0, limited);
+    }
+
+    /// Says whether a source is to be asked: everything that it gave before is sealed, and there is room for a message.
+    pub fn wants_points(&self) -> bool {
+        self.points.is_empty() && self.outbox.len() < MAX_OUTBOX_MESSAGES
+    }
+
+    /// Takes in what a source gave. It stays until it is sealed.
+    pub fn add_points(&mut self, collected: Collected) {
+        let Collected { resource_metrics, mut invalid, limited } = collected;
+        for points in resource_metrics {
+            if points.len() > MAX_FRAGMENT_BYTES {
+                // Cut with another limit: it would never fit, and must not be tried for ever.
+                invalid = invalid.saturating_add(1);
+            } else if !points.is_empty() {
+                self.points.push_back(points);
+            }
+        }
         add_dropped(&mut self.dropped, Reason::Invalid, 0, invalid);
         add_dropped(&mut self.dropped, Reason::Limit, 0, limited);
     }
@@ -208,7 +233,7 @@ impl Flusher {
 
     /// Says whether there is nothing to seal, reports of the caller aside.
     pub fn is_empty(&self) -> bool {
-        self.metrics.is_empty() && self.fragments.is_empty() && self.dropped.is_empty()
+        self.metrics.is_empty() && self.points.is_empty() && self.fragments.is_empty() && self.dropped.is_empty()
     }
 
     /// The sealed messages.
@@ -250,7 +275,7 @@ impl Flusher {
         let mut parts = parts.into_iter();
         loop {
             let part = parts.next();
-            let nothing_left = self.fragments.is_empty() && self.dropped.is_empty();
+            let nothing_left = self.points.is_empty() && self.fragments.is_empty() && self.dropped.is_empty();
             if part.is_none() && (nothing_left || self.outbox.len() >= MAX_OUTBOX_MESSAGES) {
                 break;
             }
@@ -259,15 +284,24 @@ impl Flusher {
                 Err(error) => sealed.error = Some(error),
             }
         }
-        // What did not fit belongs to the next window, which begins where this one ends.
-        self.window_start_ms = (!self.fragments.is_empty()).then_some(now_ms);
+        // What did not fit belongs to the next window, which begins where this one ends, but for points: they say
+        // themselves when they began.
+        self.window_start_ms = match (self.points.is_empty(), self.fragments.is_empty()) {
+            (false, _) => Some(window.0),
+            (true, false) => Some(now_ms),
+            (true, true) => None,
+        };
         sealed
     }
 
-    /// Seals one envelope: a part that is never given up, and as many fragments as fit behind it.
+    /// Seals one envelope: a part that is never given up, the next points if they fit beside it, and as many fragments as
+    /// fit behind them.
     fn seal_one(&mut self, window: (u64, u64), part: Part) -> Result<(), EnvelopeError> {
         let mut bytes = part.len();
         let Part { flag_logs: report, metrics } = part;
+        let fits = self.points.front().is_some_and(|points| bytes.saturating_add(points.len()) <= MAX_FRAGMENT_BYTES);
+        let resource_metrics = if fits { self.points.pop_front().unwrap_or_default() } else { Vec::new() };
+        bytes = bytes.saturating_add(resource_metrics.len());
         let mut flag_logs = report.clone();
         let mut assignments = 0_u64;
         let mut fragments = 0_u64;
@@ -295,7 +329,7 @@ impl Flusher {
             dimensions: self.identity.dimensions.clone(),
             flag_logs,
             metrics,
-            resource_metrics: Vec::new(),
+            resource_metrics,
             dropped: std::mem::take(&mut self.dropped),
         };
         let tombstone = (fragments > 0).then(|| Envelope { flag_logs: report, ..envelope.clone() });

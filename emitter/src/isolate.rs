@@ -13,6 +13,7 @@ use crate::family;
 use crate::flusher::{Flusher, Identity, LeaseId, Role, Sealed};
 use crate::outbox::Attempt;
 use crate::queues::Queues;
+use crate::source;
 
 /// The state of one isolate of a Worker that has only metrics to send.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Isolate {
     /// else will, the lease if it is the flusher, no lease if it sends at once.
     pub fn begin(&self, now_ms: u64) -> Option<Option<LeaseId>> {
         let mut flusher = self.flusher.borrow_mut();
-        if !family::has_recorded() && flusher.is_empty() && flusher.outbox().is_empty() {
+        if !family::has_recorded() && !source::has_source() && flusher.is_empty() && flusher.outbox().is_empty() {
             return None;
         }
         match flusher.push(now_ms, 0, self.config.flush_interval_ms) {
@@ -59,9 +60,14 @@ impl Isolate {
 
     /// Seals everything that was recorded and takes what is to be sent: one synchronous step.
     pub fn seal_and_take(&self, now_ms: u64, lease: Option<LeaseId>) -> (Attempt, Notes) {
+        // First: what it runs may record into families, too.
+        let wants_points = self.flusher.borrow().wants_points();
+        let collected = if wants_points { source::collect() } else { source::Collected::default() };
         let recorded = family::drain();
-        let dropped = recorded.invalid.saturating_add(recorded.limited);
+        let dropped = [recorded.invalid, recorded.limited, collected.invalid, collected.limited];
+        let dropped = dropped.into_iter().fold(0, u64::saturating_add);
         let mut flusher = self.flusher.borrow_mut();
+        flusher.add_points(collected);
         flusher.add_metrics(recorded);
         let sealed = flusher.seal(now_ms, false, Vec::new, lease);
         (flusher.take(now_ms), Notes { dropped, sealed })

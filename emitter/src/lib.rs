@@ -8,7 +8,8 @@
 //! - **For producers with more to send** (the flag resolver): [`flusher`] coalesces what requests push into numbered
 //!   envelopes, [`outbox`] keeps each until the queue has it, [`send`] tries a few times, on the [`queues`] that there are. All of these are plain Rust
 //!   with plain inputs; [`platform`] is the only module that talks to the runtime. What any code of the isolate recorded
-//!   in families is what [`drain`] gives.
+//!   in families is what [`drain`] gives; what another aggregator of the isolate has ([`source`]) is what [`source::collect`]
+//!   gives, and travels in the same messages.
 //!
 //! What it does not do: keep anything beyond the isolate's life, read back, aggregate across isolates. That is the
 //! consumer's.
@@ -25,6 +26,8 @@ pub mod platform;
 pub mod queues;
 pub mod registry;
 pub mod send;
+pub mod source;
 
 pub use emitter::Emitter;
 pub use family::{Counter, Family, Gauge, Histogram, drain, has_recorded};
+pub use source::set_source;

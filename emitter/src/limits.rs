@@ -50,10 +50,11 @@ pub const MAX_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_PENDING_ASSIGNMENTS: u64 = 2_000;
 
 /// Room that an envelope needs beside its flag logs and metrics: format 2 bytes, stream id 18, sequence 11, window 22,
-/// resolver id 136, dimensions 110, four drop records 104, the headers of the flag logs and of the metrics 4 each, ledgers 2.
+/// resolver id 136, dimensions 110, four drop records 104, the headers of flag logs, metrics and resource metrics 4 each,
+/// ledgers 2.
 pub const ENVELOPE_OVERHEAD_BYTES: usize = 512;
 
-/// The most bytes of flag logs and metrics of one envelope together, and so of one fragment of flag logs.
+/// The most bytes of flag logs, metrics and resource metrics of one envelope together, and so of one fragment of flag logs.
 pub const MAX_FRAGMENT_BYTES: usize = MAX_ENVELOPE_BYTES - ENVELOPE_OVERHEAD_BYTES;
 
 /// The most families that an isolate records. The state has room for some 400 where each has few series.

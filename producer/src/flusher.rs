@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use tributary_emitter::flusher as stream;
 use tributary_emitter::outbox::{Attempt, AttemptId};
 use tributary_emitter::registry::Recorded;
+use tributary_emitter::source::Collected;
 use tributary_proto::Message as _;
 use tributary_proto::envelope::StreamId;
 use tributary_proto::flag_logs::{Sdk, TelemetryData, WriteFlagLogsRequest};
@@ -71,6 +72,16 @@ impl Flusher {
     /// Takes in what was recorded of metrics beside the resolves; see [`tributary_emitter::drain`].
     pub fn add_metrics(&mut self, recorded: Recorded) {
         self.stream.add_metrics(recorded);
+    }
+
+    /// Says whether [`tributary_emitter::source::collect`] is to be asked.
+    pub fn wants_points(&self) -> bool {
+        self.stream.wants_points()
+    }
+
+    /// Takes in what it gave.
+    pub fn add_points(&mut self, collected: Collected) {
+        self.stream.add_points(collected);
     }
 
     /// Opens the window if it is not open, and says what the caller has to do. `pending_assignments` is how many wait

@@ -9,8 +9,7 @@ use std::rc::Rc;
 
 use confidence_resolver::telemetry::build_request_telemetry;
 use serde_json::Value;
-use tributary_emitter::outbox::Attempt;
-use tributary_emitter::queues::Queues;
+use tributary_emitter::{outbox::Attempt, queues::Queues, source};
 use tributary_proto::envelope::{COLO, ENVIRONMENT, MAX_DIMENSION_BYTES, StreamId};
 use tributary_proto::flag_logs::{Sdk, SdkId, sdk};
 
@@ -121,12 +120,17 @@ impl Isolate {
             ("oversize_assignments", cut.oversize_assignments),
             ("oversize_records", cut.oversize_records),
         ];
+        let wants_points = self.flusher.borrow().wants_points();
+        let collected = if wants_points { source::collect() } else { source::Collected::default() };
         let recorded = tributary_emitter::drain();
-        if recorded.invalid > 0 || recorded.limited > 0 {
-            let fields = [("invalid", recorded.invalid), ("limited", recorded.limited)];
+        let invalid = recorded.invalid.saturating_add(collected.invalid);
+        let limited = recorded.limited.saturating_add(collected.limited);
+        if invalid > 0 || limited > 0 {
+            let fields = [("invalid", invalid), ("limited", limited)];
             log::write(Level::Warn, "recordings_dropped", &fields.map(|(name, n)| (name, Value::from(n))));
         }
         let mut flusher = self.flusher.borrow_mut();
+        flusher.add_points(collected);
         flusher.add_metrics(recorded);
         let sealed = flusher.seal(now_ms, cut, Readings { memory_bytes, state_changed_ms }, lease);
         let losses = losses.into_iter().chain([("assignments_given_up", sealed.assignments_given_up)]);

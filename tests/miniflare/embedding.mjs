@@ -1,7 +1,9 @@
-// An installation with a Worker that is not ours beside it, in Miniflare (real workerd): the consumer, the producer, and
-// the example of emitter/example, the two of them on one queue, which is Miniflare's own.
+// An installation with Workers that are not ours beside it, in Miniflare (real workerd): the consumer, the producer, and
+// the examples of emitter/example, emitter/otel and emitter/npm, all of them on one queue, which is Miniflare's own.
 //
 //   POST /orders…          goes to the example
+//   /cafe/…                goes to the example of emitter/otel, whose queue refuses to order (refusal.js)
+//   /kiosk/…               goes to the example of emitter/npm, the same
 //   POST /v1/…             goes to the producer
 //   POST /send             JSON [base64]; sends messages of bytes to the queue, as any Worker with a binding can
 //   anything else          goes to the consumer, but for what serve.mjs keeps for itself
@@ -48,6 +50,8 @@ const miniflare = new Miniflare({
       worker("example", "emitter/example", "FAULT_URL" in bindings ? ["producer_faults.js", "faults.js"] : [], {
         queueProducers: { DELTAS: "tributary-deltas" },
       }),
+      worker("cafe", "emitter/otel/example", ["refusal.js"], { queueProducers: { DELTAS: "tributary-deltas" } }),
+      worker("kiosk", "emitter/npm/example", ["refusal.js"], { queueProducers: { DELTAS: "tributary-deltas" } }),
     ],
   }),
   resourcePersistencePath: persist,
@@ -55,6 +59,7 @@ const miniflare = new Miniflare({
 const consumer = await miniflare.getWorker("consumer");
 const producer = await miniflare.getWorker("producer");
 const example = await miniflare.getWorker("example");
+const others = { cafe: await miniflare.getWorker("cafe"), kiosk: await miniflare.getWorker("kiosk") };
 const queue = await miniflare.getQueueProducer("DELTAS", "consumer");
 
 serve(miniflare, "consumer", async (url, request) => {
@@ -65,6 +70,11 @@ serve(miniflare, "consumer", async (url, request) => {
     // One by one: 256 kB are the most of one call.
     for (const message of messages) await queue.sendBatch([body(message)]);
     return new Response();
+  }
+  const [, name, ...rest] = url.pathname.split("/");
+  if (name in others) {
+    url.pathname = `/${rest.join("/")}`;
+    return others[name].fetch(url.href, { method, headers });
   }
   const target = url.pathname === "/orders" ? example : url.pathname.startsWith("/v1/") ? producer : consumer;
   const body = method === "GET" ? undefined : await read(request);

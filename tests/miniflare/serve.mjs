@@ -8,7 +8,7 @@
 
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 
 // Miniflare comes with wrangler, whose packages are not below this file.
 const require = createRequire(new URL("../../wrangler/node_modules/wrangler/package.json", import.meta.url));
@@ -20,11 +20,8 @@ export function modules(build, faults) {
     const contents = readFileSync(new URL(name, import.meta.url), "utf8");
     return { type: "ESModule", path: `${build}/${name}`, contents };
   });
-  return [
-    ...own,
-    { type: "ESModule", path: `${build}/index.js` },
-    { type: "CompiledWasm", path: `${build}/index_bg.wasm` },
-  ];
+  const wasm = { type: "CompiledWasm", path: `${build}/index_bg.wasm` };
+  return [...own, { type: "ESModule", path: `${build}/index.js` }, ...(existsSync(wasm.path) ? [wasm] : [])];
 }
 
 export async function read(request) {

@@ -1,4 +1,4 @@
-//! Consumer, producer and a Worker that is not ours, all in one workerd and on one queue.
+//! Consumer, producer and Workers that are not ours, all in one workerd and on one queue.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::{
     miniflare::Miniflare,
 };
 
-/// A running installation with the example of an embedding Worker. Stops when it is dropped.
+/// A running installation with the examples of embedding Workers. Stops when it is dropped.
 pub struct Embedding(Miniflare);
 
 impl Embedding {
@@ -39,6 +39,16 @@ impl Embedding {
     pub fn order(&self, country: &str, items: u32) -> Result<(), String> {
         let reply = self.0.send("POST", &format!("/orders?country={country}&items={items}"), &[], b"")?;
         if reply.status == 200 { Ok(()) } else { Err(format!("status {}: {}", reply.status, reply.body)) }
+    }
+
+    /// Sends a request to the example with OpenTelemetry's API in Rust (`cafe`) or TypeScript (`kiosk`), and returns what it
+    /// says.
+    ///
+    /// # Errors
+    /// Where the Worker does not answer 200.
+    pub fn call(&self, method: &str, worker: &str, path: &str) -> Result<String, String> {
+        let reply = self.0.send(method, &format!("/{worker}{path}"), &[], b"")?;
+        if reply.status == 200 { Ok(reply.body) } else { Err(format!("status {}: {}", reply.status, reply.body)) }
     }
 
     /// Resolves all flags for a user and returns how many there were.

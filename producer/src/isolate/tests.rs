@@ -128,3 +128,35 @@ fn metrics_of_the_producers_own_are_in_the_message_of_its_resolves() {
     assert_eq!((counted, metrics.reserved_series), (Some(&Value::Counter(2)), 0));
     assert_eq!(envelope.dropped.iter().map(|entry| entry.recordings).collect::<Vec<_>>(), [1]);
 }
+
+/// What another aggregator of the isolate has, such as an OpenTelemetry SDK, travels with the flag logs and the families, and
+/// is not asked for while nothing can be sealed.
+#[test]
+fn what_a_source_aggregates_is_in_the_message_of_the_resolves() {
+    #[derive(Debug, Default)]
+    struct Counting(std::cell::Cell<u8>);
+
+    impl source::Source for Counting {
+        fn collect(&self) -> source::Collected {
+            self.0.set(self.0.get() + 1);
+            source::Collected { resource_metrics: vec![vec![self.0.get(); 3]], invalid: 0, limited: 2 }
+        }
+    }
+
+    tributary_emitter::drain();
+    let counting = Rc::new(Counting::default());
+    source::set_source(Rc::clone(&counting) as Rc<dyn source::Source>);
+    let isolate = isolate();
+    isolate.flusher.borrow_mut().observe(7, &[1]);
+    let attempt = isolate.seal_and_take(2_000, None, None);
+    assert_eq!(attempt.messages.len(), 1);
+    let envelope = Envelope::decode(&attempt.messages[0].1).unwrap();
+    assert_eq!(envelope.resource_metrics, [1, 1, 1]);
+    assert!(envelope.flag_logs().unwrap().telemetry_data.is_some());
+    assert_eq!(envelope.dropped.iter().map(|dropped| dropped.recordings).sum::<u64>(), 2);
+    // The queue takes nothing: the outbox fills, and from then on the source keeps what it has.
+    for n in 0..100_u64 {
+        isolate.seal_and_take(3_000 + n, None, None);
+    }
+    assert_eq!(usize::from(counting.0.get()), tributary_emitter::limits::MAX_OUTBOX_MESSAGES);
+}

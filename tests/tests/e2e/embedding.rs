@@ -95,7 +95,7 @@ impl Orders {
     }
 }
 
-fn start(folder: &TempDir, backend: &Backend, vars: &[(&str, &str)]) -> Embedding {
+pub(crate) fn start(folder: &TempDir, backend: &Backend, vars: &[(&str, &str)]) -> Embedding {
     let edge = format!("{}/v1/clientFlagLogs:write", backend.url());
     let ingest = format!("{}/v1/flagLogs:ingest", backend.url());
     let mut all = vec![
@@ -109,11 +109,11 @@ fn start(folder: &TempDir, backend: &Backend, vars: &[(&str, &str)]) -> Embeddin
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a handful of flags")]
-fn resolve(shop: &Embedding, users: std::ops::Range<u32>) -> f64 {
+pub(crate) fn resolve(shop: &Embedding, users: std::ops::Range<u32>) -> f64 {
     users.map(|n| shop.resolve(&format!("user-{n}")).unwrap()).sum::<usize>() as f64
 }
 
-fn expect_resolves(shop: &Embedding, flags: f64) {
+pub(crate) fn expect_resolves(shop: &Embedding, flags: f64) {
     eventually(LIMIT * 2, "the flags that were resolved", || match shop.metrics()?.sum("confidence_resolves_total") {
         sum if sum == flags => Ok(()),
         sum => Err(format!("{sum} instead of {flags}")),
@@ -121,7 +121,7 @@ fn expect_resolves(shop: &Embedding, flags: f64) {
 }
 
 /// Every record is in the account of its sender, and none is missing.
-fn expect_account(metrics: &Exposition, name: &str) -> f64 {
+pub(crate) fn expect_account(metrics: &Exposition, name: &str) -> f64 {
     let of = |family: &str| metrics.get(family, &[("resolver_id", name)]);
     let sent = of("tributary_records_sent_total");
     assert_eq!((of("tributary_records_applied_total"), of("tributary_records_missing")), (sent, 0.0), "{name}");

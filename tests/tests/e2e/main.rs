@@ -10,6 +10,7 @@
 //! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
 //! | `embedding` | a Worker that is not ours counts exactly on the same queue, and a hostile one spoils nothing |
 //! | `shards` | several queues and ledgers: one output, exact, through growth, a queue that fails and a power cut |
+//! | `otel_workers` | Workers with OpenTelemetry's API in Rust and TypeScript count exactly, also where the queue refuses |
 //! | `scrape` | `/metrics` as an HTTP resource: formats, codings, conditions, options, freshness |
 //! | `migration` | docs/migration.md, played: counters go on from those of Spotify's resolver |
 //! | `ledger` | its database as an older version left it, and as time leaves it |
@@ -26,7 +27,7 @@
 //! | `status_page` | a real Chromium logs in and sees what /metrics says |
 //! | `parsers` | the reference parsers of both text formats read what we write |
 //!
-//! Needs both Workers and the example built and the npm tools installed: `make test` sees to that.
+//! Needs both Workers and the examples built and the npm tools installed: `make test` sees to that.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -38,6 +39,7 @@ mod embedding;
 mod http;
 mod ledger;
 mod migration;
+mod otel_workers;
 mod otlp;
 mod otlp_collector;
 mod otlp_delta;

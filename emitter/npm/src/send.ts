@@ -1,0 +1,63 @@
+// Sending what a flusher took: a few tries, each of bounded time, then it is left to the next flush.
+
+import { IN_FLIGHT_MS, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, SEND_BACKOFF_MS, SEND_TIMEOUT_MS } from "./limits.ts";
+import { batches, type Attempt, type Outgoing } from "./outbox.ts";
+
+/** The queue and the time, as a flusher sees them. */
+export interface Port {
+  /** Sends messages in one call, all or none. What it throws may have been taken all the same. */
+  send(batch: readonly Outgoing[]): Promise<void>;
+  /** Waits; `cancel` ends that without an end. */
+  wait(milliseconds: number): { readonly done: Promise<void>; cancel(): void };
+  nowMs(): number;
+}
+
+/** Messages that were not sent, and what the last failure was. They are to be released. */
+export interface Unsent {
+  readonly sequences: number[];
+  readonly failure: unknown;
+}
+
+/** Sends what was taken. `confirm` is told of messages as soon as the queue has them. */
+export async function send(
+  port: Port,
+  attempt: Attempt,
+  confirm: (sequences: readonly number[]) => void,
+): Promise<Unsent | undefined> {
+  const giveUpMs = port.nowMs() + IN_FLIGHT_MS;
+  let left: readonly Outgoing[] = attempt.messages;
+  let failure: unknown;
+  for (let round = 0; left.length > 0; round += 1) {
+    const failed: Outgoing[] = [];
+    for (const batch of batches(left, MAX_BATCH_MESSAGES, MAX_BATCH_BYTES)) {
+      try {
+        // A batch begun now must end before another flusher may take its messages.
+        if (port.nowMs() + SEND_TIMEOUT_MS >= giveUpMs) throw new Error("out of time");
+        await inTime(port, port.send(batch));
+        confirm(batch.map(({ sequence }) => sequence));
+      } catch (error) {
+        failure = error;
+        failed.push(...batch);
+      }
+    }
+    left = failed;
+    const waitMs = SEND_BACKOFF_MS[round];
+    if (left.length === 0 || waitMs === undefined) break;
+    await port.wait(waitMs).done;
+  }
+  return left.length === 0 ? undefined : { sequences: left.map(({ sequence }) => sequence), failure };
+}
+
+async function inTime(port: Port, sending: Promise<void>): Promise<void> {
+  // Whether it fails later is nobody's affair.
+  sending.catch(() => {});
+  const timer = port.wait(SEND_TIMEOUT_MS);
+  const timeout = timer.done.then(() => {
+    throw new Error(`no answer within ${SEND_TIMEOUT_MS} ms`);
+  });
+  try {
+    await Promise.race([sending, timeout]);
+  } finally {
+    timer.cancel();
+  }
+}

@@ -1,0 +1,202 @@
+// The face of the package.
+
+import { configure, type Config, type Environment } from "./environment.ts";
+import { Flusher, type Collected } from "./flusher.ts";
+import { MAX_NAME_BYTES } from "./limits.ts";
+import type { Outgoing } from "./outbox.ts";
+import type { Attributes, Resource } from "./otlp.ts";
+import { Registry, type CounterOptions, type HistogramOptions, type InstrumentOptions, type Recorder } from "./registry.ts";
+import { send, type Port } from "./send.ts";
+
+/** What this package needs of a queue binding. */
+export interface QueueBinding {
+  send(body: unknown, options?: { contentType?: "bytes" }): Promise<unknown>;
+  sendBatch(messages: Iterable<{ body: unknown; contentType?: "bytes" }>): Promise<unknown>;
+}
+
+/** What this package needs of a handler's context. */
+export interface HandlerContext {
+  waitUntil(promise: Promise<unknown>): void;
+}
+
+/** Something that aggregates, such as OpenTelemetry's SDK. */
+export interface Source {
+  /** Takes what was recorded since the last time. `resource` is what the environment says about the Worker. */
+  take(resource: Resource): Promise<Collected>;
+}
+
+/** A count that only grows. */
+export interface Counter {
+  add(value?: number, attributes?: Attributes): void;
+}
+
+/** A count that also falls. */
+export interface UpDownCounter {
+  add(value: number, attributes?: Attributes): void;
+}
+
+/** A reading that replaces the one before; of all isolates the latest counts. */
+export interface Gauge {
+  record(value: number, attributes?: Attributes): void;
+}
+
+/** A distribution. */
+export interface Histogram {
+  record(value: number, attributes?: Attributes): void;
+}
+
+/** What a Worker may choose. */
+export interface Options {
+  /** The queue binding; default `DELTAS`. */
+  readonly binding?: string;
+}
+
+interface Isolate {
+  readonly flusher: Flusher;
+  readonly config: Config;
+}
+
+/**
+ * The metrics of a Worker, made once at the top of its module. All requests of an isolate share one stream.
+ *
+ * The name, 1 to 128 bytes, is that of the Worker's account on `/metrics`, and its `service.name` where the environment
+ * names none.
+ */
+export class Tributary {
+  readonly name: string;
+  readonly #binding: string;
+  readonly #registry = new Registry();
+  readonly #sources: Source[] = [];
+  #isolate: Isolate | undefined;
+
+  constructor(name: string, { binding = "DELTAS" }: Options = {}) {
+    const bytes = new TextEncoder().encode(name).length;
+    if (bytes === 0 || bytes > MAX_NAME_BYTES) throw new TypeError(`a name of 1 to ${MAX_NAME_BYTES} bytes`);
+    this.name = name;
+    this.#binding = binding;
+  }
+
+  /** A counter. Names of instruments are OpenTelemetry's; on `/metrics` this one is `<name>_total`. */
+  counter(name: string, options: CounterOptions = {}): Counter {
+    return adder(this.#registry.instrument("counter", name, options));
+  }
+
+  /** An up-down counter. */
+  upDownCounter(name: string, options: CounterOptions = {}): UpDownCounter {
+    return adder(this.#registry.instrument("upDownCounter", name, options));
+  }
+
+  /** A gauge. */
+  gauge(name: string, options: InstrumentOptions = {}): Gauge {
+    return recorder(this.#registry.instrument("gauge", name, options));
+  }
+
+  /** A histogram with bounds. */
+  histogram(name: string, options: HistogramOptions = {}): Histogram {
+    return recorder(this.#registry.instrument("histogram", name, options));
+  }
+
+  /** Sends what this aggregates, too. */
+  addSource(source: Source): void {
+    this.#sources.push(source);
+  }
+
+  /**
+   * Sees to it that all that this isolate has recorded is sent, after the response and with what other requests record until
+   * then. Call it in each handler, after recording; it does not wait, and it does not throw.
+   */
+  flush(environment: Environment, context: HandlerContext): void {
+    const flushing = this.flushing(environment);
+    if (flushing !== undefined) context.waitUntil(flushing);
+  }
+
+  /** The same for other kinds of context: what has to be kept alive until it ends, `undefined` if there is nothing to do. */
+  flushing(environment: Environment): Promise<void> | undefined {
+    const { flusher, config } = this.#begin(environment);
+    const hasWork = this.#registry.hasRecorded || this.#sources.length > 0 || !flusher.isEmpty || flusher.outbox.size > 0;
+    if (!hasWork) return undefined;
+    const role = flusher.push(Date.now(), config.flushIntervalMs);
+    return role === "follower" ? undefined : this.#flush(environment, role.lease);
+  }
+
+  /** Made at the first request: there is no randomness, no clock and no environment before. */
+  #begin(environment: Environment): Isolate {
+    if (this.#isolate === undefined) {
+      const streamId = crypto.getRandomValues(new Uint8Array(16));
+      const config = configure(environment, this.name);
+      for (const problem of config.problems) console.error(`tributary: ${problem}`);
+      this.#isolate = { flusher: new Flusher({ streamId, name: this.name }), config };
+    }
+    return this.#isolate;
+  }
+
+  async #flush(environment: Environment, lease: number | undefined): Promise<void> {
+    const { flusher, config } = this.#begin(environment);
+    try {
+      if (lease !== undefined) await wait(config.flushIntervalMs).done;
+      if (flusher.wantsPoints) await this.#collect(flusher, { attributes: config.attributes });
+      const nowMs = Date.now();
+      if (flusher.seal(nowMs, lease).heldBack) {
+        console.warn("tributary: too many messages wait for the queue; metrics go on merging");
+      }
+      const attempt = flusher.take(nowMs);
+      const port = { ...clock, send: (batch: readonly Outgoing[]) => sendBatch(this.#queue(environment), batch) };
+      const unsent = await send(port, attempt, (sequences) => flusher.outbox.confirm(sequences));
+      if (unsent === undefined) return;
+      flusher.outbox.release(attempt.id, unsent.sequences);
+      const why = unsent.failure instanceof Error ? unsent.failure.message : "something that is no Error was thrown";
+      console.error(`tributary: ${unsent.sequences.length} messages wait for the next request: ${why.slice(0, 300)}`);
+    } catch (error) {
+      // Never a request's affair. What is not sent waits for the next flush.
+      console.error("tributary: a flush failed", error);
+    }
+  }
+
+  async #collect(flusher: Flusher, resource: Resource): Promise<void> {
+    let dropped = 0;
+    // What is taken is the flusher's before anybody waits again: a flush that is cut off loses nothing.
+    const add = (collected: Collected): void => {
+      dropped += collected.invalid + collected.limited;
+      flusher.addPoints(collected);
+    };
+    add(this.#registry.drain(resource, { name: this.name }, Date.now()));
+    for (const source of this.#sources) add(await source.take(resource));
+    if (dropped > 0) {
+      console.warn(`tributary: ${dropped} recordings dropped: values that no series can have, or too many families`);
+    }
+  }
+
+  #queue(environment: Environment): QueueBinding {
+    const queue: unknown = Reflect.get(environment, this.#binding);
+    if (typeof queue !== "object" || queue === null) throw new Error(`there is no queue binding ${this.#binding}`);
+    return queue as QueueBinding;
+  }
+}
+
+function adder(to: Recorder): Counter & UpDownCounter {
+  return { add: (value = 1, attributes = {}) => to.record(value, attributes) };
+}
+
+function recorder(to: Recorder): Gauge & Histogram {
+  return { record: (value, attributes = {}) => to.record(value, attributes) };
+}
+
+async function sendBatch(queue: QueueBinding, batch: readonly Outgoing[]): Promise<void> {
+  // The queue detaches the buffer that it is given, so each is a copy.
+  const [first, ...more] = batch;
+  if (first !== undefined && more.length === 0) {
+    await queue.send(first.bytes.slice(), { contentType: "bytes" });
+  } else {
+    await queue.sendBatch(batch.map(({ bytes }) => ({ body: bytes.slice(), contentType: "bytes" })));
+  }
+}
+
+function wait(milliseconds: number): { done: Promise<void>; cancel(): void } {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const done = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  return { done, cancel: () => clearTimeout(timer) };
+}
+
+const clock: Omit<Port, "send"> = { wait, nowMs: () => Date.now() };

@@ -1,0 +1,40 @@
+//! What `docs/otel.md` gives to paste is the example that runs in the end to end tests.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of a test")]
+
+use std::{fs, path::Path};
+
+fn file(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The code blocks of the guide in this language.
+fn blocks(language: &str) -> Vec<String> {
+    let guide = file("../../docs/otel.md");
+    let fence = format!("```{language}\n");
+    guide.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_code_is_that_of_the_example() {
+    let [code] = blocks("rust").try_into().unwrap();
+    let source = file("example/src/lib.rs");
+    // Without the comment that is about this repository.
+    let example = source
+        .lines()
+        .skip_while(|line| line.starts_with("//!") || line.is_empty())
+        .fold(String::new(), |all, line| all + line + "\n");
+    assert_eq!(code, example);
+}
+
+#[test]
+fn the_dependencies_are_those_of_the_example() {
+    let [_, cargo] = blocks("toml").try_into().unwrap();
+    let (of_example, of_workspace) = (file("example/Cargo.toml"), file("../../Cargo.toml"));
+    let asked: Vec<&str> = cargo.lines().filter(|line| !line.is_empty()).collect();
+    assert!(asked.len() >= 6, "{asked:?}");
+    for line in asked.into_iter().filter(|line| !line.starts_with("tributary-otel")) {
+        assert!(of_example.contains(line) || of_workspace.contains(line), "{line}");
+    }
+    assert!(of_example.contains("tributary-otel = {"));
+}

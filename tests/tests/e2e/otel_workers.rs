@@ -1,0 +1,170 @@
+//! Workers with OpenTelemetry's metrics API, in Rust and in TypeScript, on the same queue as the resolver: what they record is
+//! on `/metrics`, each recording once, also where their queue refuses for a while.
+
+use std::thread;
+
+use tempfile::TempDir;
+use tributary_tests::{embedding::Embedding, exposition::Exposition, wait::eventually};
+
+use crate::{
+    consumer::{LIMIT, backend},
+    embedding::{expect_account, expect_resolves, resolve, start},
+    parsers::{check_openmetrics, check_text},
+};
+
+const COUNTRIES: [&str; 3] = ["DK", "NO", "SE"];
+
+/// A Worker under test: its name, and the noun in its metrics.
+#[derive(Clone, Copy)]
+struct Shop {
+    name: &'static str,
+    noun: &'static str,
+}
+
+const SHOPS: [Shop; 2] = [Shop { name: "cafe", noun: "order" }, Shop { name: "kiosk", noun: "sale" }];
+
+/// What a Worker must have counted: an oracle that knows only of requests.
+#[derive(Default)]
+struct Book {
+    placed: Vec<(&'static str, u32)>,
+    taken_back: Vec<&'static str>,
+}
+
+impl Book {
+    /// Places orders from several clients at a time, so that requests share windows, and takes every fifth back.
+    fn place(&mut self, shops: &Embedding, shop: Shop, count: u32) {
+        let orders: Vec<_> = (0..count).map(|n| (COUNTRIES[n as usize % 3], n * 7 % 13)).collect();
+        thread::scope(|scope| {
+            for part in orders.chunks(orders.len().div_ceil(4)) {
+                scope.spawn(move || {
+                    for (n, (country, items)) in part.iter().enumerate() {
+                        let path = format!("/?country={country}&items={items}");
+                        shops.call("POST", shop.name, &path).unwrap();
+                        if n % 5 == 0 {
+                            shops.call("DELETE", shop.name, &path).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        for part in orders.chunks(orders.len().div_ceil(4)) {
+            self.taken_back.extend(part.iter().step_by(5).map(|(country, _)| country));
+        }
+        self.placed.extend(orders);
+    }
+
+    /// The last of all, by itself: the reading that counts.
+    fn place_last(&mut self, shops: &Embedding, shop: Shop, items: u32) {
+        shops.call("POST", shop.name, &format!("/?country=SE&items={items}")).unwrap();
+        self.placed.push(("SE", items));
+    }
+
+    /// What of it `/metrics` does not say.
+    fn missing(&self, Shop { name, noun }: Shop, metrics: &Exposition) -> Result<(), String> {
+        let count = |is: &dyn Fn(&str, u32) -> bool| -> f64 {
+            u32::try_from(self.placed.iter().filter(|(country, items)| is(country, *items)).count()).unwrap().into()
+        };
+        let taken_back = |country: &str| -> f64 {
+            u32::try_from(self.taken_back.iter().filter(|of| **of == country).count()).unwrap().into()
+        };
+        let sum: f64 = self.placed.iter().map(|(_, items)| f64::from(*items)).sum();
+        let all = count(&|_, _| true);
+        let mut expected: Vec<(String, Option<(&str, &str)>, f64)> = Vec::new();
+        for country in COUNTRIES {
+            let placed = count(&|of, _| of == country);
+            let label = Some(("country", country));
+            expected.push((format!("{name}_{noun}s_total"), label, placed));
+            expected.push((format!("{name}_{noun}s_open"), label, placed - taken_back(country)));
+        }
+        for (le, bound) in [("1.0", 1), ("2.0", 2), ("5.0", 5), ("10.0", 10), ("+Inf", u32::MAX)] {
+            let under = count(&|_, items| items <= bound);
+            expected.push((format!("{name}_{noun}_items_bucket"), Some(("le", le)), under));
+        }
+        expected.push((format!("{name}_{noun}_items_count"), None, all));
+        expected.push((format!("{name}_{noun}_items_sum"), None, sum));
+        expected.push((format!("{name}_{noun}_value_count"), None, all));
+        expected.push((format!("{name}_{noun}_value_sum"), None, sum * 0.25));
+        expected.push((format!("{name}_{noun}_value_bucket"), Some(("le", "+Inf")), all));
+        expected.push((format!("{name}_{noun}_latest"), None, self.placed.last().map_or(0.0, |(_, n)| (*n).into())));
+        let differing: Vec<String> = expected
+            .into_iter()
+            .filter_map(|(series, own, value)| {
+                let labels: Vec<_> = [("job", name), ("otel_scope_name", name)].into_iter().chain(own).collect();
+                let found = metrics.find(&series, &labels);
+                (found != Some(value)).then(|| format!("{series} {own:?}: {found:?} instead of {value}"))
+            })
+            .collect();
+        if differing.is_empty() { Ok(()) } else { Err(differing.join(", ")) }
+    }
+
+    fn expect(&self, shops: &Embedding, shop: Shop) -> Exposition {
+        eventually(LIMIT * 2, &format!("what the {} counted", shop.name), || {
+            let metrics = shops.metrics()?;
+            self.missing(shop, &metrics).map(|()| metrics)
+        })
+    }
+}
+
+#[test]
+fn what_workers_record_with_opentelemetry_is_exact_beside_the_flags() {
+    let (folder, backend) = (TempDir::new().unwrap(), backend());
+    let shops = start(&folder, &backend, &[]);
+    let mut books: Vec<(Shop, Book)> = SHOPS.map(|shop| (shop, Book::default())).into();
+    for (shop, book) in &mut books {
+        book.place(&shops, *shop, 120);
+    }
+    let flags = resolve(&shops, 0..10);
+    for (shop, book) in &mut books {
+        book.place_last(&shops, *shop, 4);
+    }
+    for (shop, book) in &books {
+        let metrics = book.expect(&shops, *shop);
+        // Requests shared messages.
+        let records = expect_account(&metrics, shop.name);
+        assert!(records <= 80.0, "{records} messages of the {} for 145 requests", shop.name);
+        assert_eq!(metrics.get("tributary_dropped_recordings_total", &[("resolver_id", shop.name)]), 0.0);
+    }
+    expect_resolves(&shops, flags);
+    let metrics = shops.metrics().unwrap();
+    for (shop, _) in &books {
+        let job = format!("job=\"{}\"", shop.name);
+        assert!(metrics.series("target_info").any(|(series, value)| series.contains(&job) && value == 1.0), "{job}");
+    }
+    check_text(&shops.get("/metrics", "text/plain;version=0.0.4").unwrap().body, 200);
+    check_openmetrics(&shops.get("/metrics", "application/openmetrics-text;version=1.0.0").unwrap().body, 200);
+}
+
+#[test]
+fn a_queue_that_refuses_for_a_while_costs_no_recording_and_doubles_none() {
+    let (folder, backend) = (TempDir::new().unwrap(), backend());
+    let shops = start(&folder, &backend, &[]);
+    let mut books: Vec<(Shop, Book)> = SHOPS.map(|shop| (shop, Book::default())).into();
+    for (shop, book) in &mut books {
+        // Refused and not taken, then taken with an answer that is lost.
+        for mode in ["before", "after"] {
+            shops.call("POST", shop.name, &format!("/refuse?mode={mode}")).unwrap();
+            book.place(&shops, *shop, 40);
+            // Until flushes have tried all their times: what they drained waits for another request.
+            let said = || {
+                let said = shops.call("POST", shop.name, &format!("/refuse?mode={mode}"))?;
+                said.parse::<u32>().map_err(|error| error.to_string())
+            };
+            let before = said().unwrap();
+            eventually(LIMIT, "refusals", || {
+                shops.call("POST", shop.name, "/?country=NO&items=2")?;
+                book.placed.push(("NO", 2));
+                match said()? {
+                    refused if refused >= before + 8 => Ok(()),
+                    refused => Err(format!("{refused} refusals")),
+                }
+            });
+        }
+        shops.call("POST", shop.name, "/refuse?mode=none").unwrap();
+        book.place(&shops, *shop, 20);
+        book.place_last(&shops, *shop, 9);
+    }
+    for (shop, book) in &books {
+        let metrics = book.expect(&shops, *shop);
+        expect_account(&metrics, shop.name);
+    }
+}
