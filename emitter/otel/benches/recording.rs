@@ -28,7 +28,9 @@ fn recording(criterion: &mut Criterion) {
         group.bench_function(format!("counter, one attribute, {name}"), |bencher| {
             bencher.iter(|| counter.add(black_box(1), &attributes));
         });
-        group.bench_function(format!("counter, none, {name}"), |bencher| bencher.iter(|| counter.add(black_box(1), &[])));
+        group.bench_function(format!("counter, none, {name}"), |bencher| {
+            bencher.iter(|| counter.add(black_box(1), &[]))
+        });
         group.bench_function(format!("histogram, one attribute, {name}"), |bencher| {
             bencher.iter(|| histogram.record(black_box(0.3), &attributes));
         });

@@ -1,5 +1,12 @@
 //! From instruments to messages and through a queue that fails: whatever is recorded arrives once.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "helpers of a test, with small numbers"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

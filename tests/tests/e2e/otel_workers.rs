@@ -23,6 +23,9 @@ struct Shop {
 
 const SHOPS: [Shop; 2] = [Shop { name: "cafe", noun: "order" }, Shop { name: "kiosk", noun: "sale" }];
 
+/// Name, the label beside those that all have, value.
+type Sample = (String, Option<(&'static str, &'static str)>, f64);
+
 /// What a Worker must have counted: an oracle that knows only of requests.
 #[derive(Default)]
 struct Book {
@@ -69,7 +72,7 @@ impl Book {
         };
         let sum: f64 = self.placed.iter().map(|(_, items)| f64::from(*items)).sum();
         let all = count(&|_, _| true);
-        let mut expected: Vec<(String, Option<(&str, &str)>, f64)> = Vec::new();
+        let mut expected: Vec<Sample> = Vec::new();
         for country in COUNTRIES {
             let placed = count(&|of, _| of == country);
             let label = Some(("country", country));
