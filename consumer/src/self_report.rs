@@ -6,7 +6,7 @@
 //! twice when it is sent again.
 
 use tributary_proto::envelope::StreamId;
-use tributary_telemetry::Delta;
+use tributary_telemetry::{Delta, FamilyDescriptor};
 
 use crate::ledger::commit::{Record, StreamKind};
 
@@ -32,6 +32,12 @@ impl SelfReport {
         &mut self.open
     }
 
+    /// Says whether nothing is in doubt, and all that is open is in these families.
+    pub fn says_only(&self, families: [&FamilyDescriptor; 2]) -> bool {
+        let is_named = |name: &str| families.iter().any(|family| family.name() == name);
+        self.in_doubt.is_none() && self.open.families().all(|family| is_named(family.descriptor().name()))
+    }
+
     /// The record to commit next, if there is any: the one in doubt, else what is open, which is frozen by that.
     pub fn next_record(&mut self, now_ms: u64) -> Option<(Record, Delta)> {
         if self.in_doubt.is_none() && !self.open.is_empty() {
@@ -41,7 +47,7 @@ impl SelfReport {
                 sequence: self.last_sequence,
                 window_end_ms: now_ms,
                 kind: StreamKind::Consumer,
-                resolver_id: String::new(),
+                resolver_id: "".into(),
             };
             self.in_doubt = Some((record, std::mem::take(&mut self.open)));
         }

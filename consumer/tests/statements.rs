@@ -183,7 +183,7 @@ fn what_the_journal_alone_knows_counts_before_a_stream_is_forgotten() {
     let begin = || {
         let mut book = Book::new("eu", 1).unwrap();
         let mut database = Database(create());
-        let mut commit = |book: &mut Book, database: &mut Database, changed: BTreeMap<StreamId, StreamRow>| {
+        let commit = |book: &mut Book, database: &mut Database, changed: BTreeMap<StreamId, StreamRow>| {
             for (id, row) in &changed {
                 book.status.row_changed(book.journal.row(id).cloned().as_ref(), Some(row));
             }
