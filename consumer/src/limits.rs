@@ -55,6 +55,9 @@ pub const MAX_RECORDS_PER_COMMIT: usize = 128;
 /// The most bytes of one commit: 100 messages of 128 kB, which is what a batch can hold.
 pub const MAX_COMMIT_BYTES: usize = 16 << 20;
 
+/// Messages of a batch behind which there are more: `max_batch_size` of `wrangler/consumer.toml`.
+pub const FULL_BATCH_MESSAGES: usize = 100;
+
 /// How often a commit is tried without the records that were in its way. Every try removes at least one record that
 /// another consumer committed meanwhile, and redeliveries of one batch to several consumers at a time are rare.
 pub const MAX_COMMIT_TRIES: usize = 8;

@@ -1,13 +1,13 @@
 //! One queue message: from what the platform hands over to a checked record, or the reason why not.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use sha2::{Digest as _, Sha256};
 use tributary_proto::{
     Message as _,
     envelope::{Envelope, EnvelopeError, StreamId, decode_legacy},
-    flag_log_bytes::FlagLogs,
+    flag_log_bytes::{FlagLogs, KnownInfos},
     flag_logs::Sdk,
     v1,
 };
@@ -83,7 +83,7 @@ pub enum Telemetry {
     /// Read.
     Read {
         /// Who sent it.
-        identity: SenderIdentity,
+        identity: Arc<SenderIdentity>,
         /// What it says.
         report: TelemetryReport,
         /// Latency observations that came in another bucket layout.
@@ -135,9 +135,65 @@ impl MalformedMessage {
 /// # Errors
 /// [`MalformedMessage`]
 pub fn decode(message: &QueueMessage, resolver_id: &str) -> Result<Decoded, MalformedMessage> {
+    decode_among(message, resolver_id, &mut Known::default())
+}
+
+/// What the messages of a batch say again and again, each once.
+#[derive(Debug, Default)]
+pub struct Known {
+    infos: KnownInfos,
+    /// The last sender.
+    sender: Option<KnownSender>,
+    /// Of the last producer.
+    resolver_id: Option<Arc<str>>,
+}
+
+/// A sender as it was encoded, and what that says.
+#[derive(Debug)]
+struct KnownSender {
+    sdk: Option<Vec<u8>>,
+    resolver_version: Vec<u8>,
+    identity: Arc<SenderIdentity>,
+}
+
+impl Known {
+    fn sender(&mut self, said: ReportedIdentity<'_>) -> Result<Arc<SenderIdentity>, MalformedMessage> {
+        if let Some(known) = &self.sender
+            && known.sdk.as_deref() == said.sdk
+            && known.resolver_version == said.resolver_version
+        {
+            return Ok(Arc::clone(&known.identity));
+        }
+        let ReportedIdentity { sdk, resolver_version } = said;
+        let decoded = sdk.map(Sdk::decode).transpose().map_err(|error| EnvelopeError::FlagLogs(error.to_string()))?;
+        let identity = Arc::new(SenderIdentity {
+            sdk: decoded,
+            resolver_version: String::from_utf8_lossy(resolver_version).into_owned(),
+        });
+        self.sender = Some(KnownSender {
+            sdk: sdk.map(<[u8]>::to_vec),
+            resolver_version: resolver_version.to_vec(),
+            identity: Arc::clone(&identity),
+        });
+        Ok(identity)
+    }
+
+    fn resolver_id(&mut self, name: &str) -> Arc<str> {
+        match &self.resolver_id {
+            Some(known) if **known == *name => Arc::clone(known),
+            _ => Arc::clone(self.resolver_id.insert(name.into())),
+        }
+    }
+}
+
+/// As [`decode`], for one of the messages of a batch: what `known` has from those before is not read again.
+///
+/// # Errors
+/// [`MalformedMessage`]
+pub fn decode_among(message: &QueueMessage, resolver_id: &str, known: &mut Known) -> Result<Decoded, MalformedMessage> {
     match &message.body {
-        MessageBody::Bytes(bytes) => decode_envelope(bytes),
-        MessageBody::Text(text) => decode_text(message, text, resolver_id),
+        MessageBody::Bytes(bytes) => decode_envelope(bytes, known),
+        MessageBody::Text(text) => decode_text(message, text, resolver_id, known),
         MessageBody::Json(_) | MessageBody::Other => Err(MalformedMessage::BodyType),
     }
 }
@@ -166,20 +222,20 @@ pub fn without_content(text: &str) -> String {
     cut
 }
 
-fn decode_envelope(bytes: &[u8]) -> Result<Decoded, MalformedMessage> {
-    let (envelope, mut logs) = Envelope::read(bytes)?;
+fn decode_envelope(bytes: &[u8], known: &mut Known) -> Result<Decoded, MalformedMessage> {
+    let (envelope, mut logs) = Envelope::read_among(bytes, &mut known.infos)?;
     if envelope.sequence > MAX_SEQUENCE {
         return Err(MalformedMessage::Sequence(envelope.sequence));
     }
     let metrics = custom::read(envelope.metrics()?, envelope.window_start_ms, envelope.window_end_ms)?;
     let otlp = read_otlp(&envelope)?;
-    let telemetry = read_telemetry(&mut logs, envelope.window_end_ms)?;
+    let telemetry = read_telemetry(&mut logs, envelope.window_end_ms, known)?;
     let record = Record {
         stream_id: envelope.stream_id,
         sequence: envelope.sequence,
         window_end_ms: envelope.window_end_ms,
         kind: StreamKind::Producer,
-        resolver_id: envelope.resolver_id.clone(),
+        resolver_id: known.resolver_id(&envelope.resolver_id),
     };
     Ok(Decoded {
         record,
@@ -207,15 +263,20 @@ fn read_otlp(envelope: &Envelope) -> Result<OtlpMetrics, MalformedMessage> {
 
 /// A message without stream and sequence: the queue's id of it stands in. It becomes a stream of one record, so that
 /// one mechanism remembers and forgets both.
-fn decode_text(message: &QueueMessage, text: &str, resolver_id: &str) -> Result<Decoded, MalformedMessage> {
+fn decode_text(
+    message: &QueueMessage,
+    text: &str,
+    resolver_id: &str,
+    known: &mut Known,
+) -> Result<Decoded, MalformedMessage> {
     let mut logs = FlagLogs::of_request(decode_legacy(text)?);
-    let telemetry = read_telemetry(&mut logs, message.sent_ms)?;
+    let telemetry = read_telemetry(&mut logs, message.sent_ms, known)?;
     let record = Record {
         stream_id: legacy_stream_id(&message.id),
         sequence: 1,
         window_end_ms: message.sent_ms,
         kind: StreamKind::Legacy,
-        resolver_id: resolver_id.to_owned(),
+        resolver_id: known.resolver_id(resolver_id),
     };
     Ok(Decoded {
         record,
@@ -239,17 +300,15 @@ fn legacy_stream_id(message_id: &str) -> StreamId {
     StreamId(id)
 }
 
-fn read_telemetry(logs: &mut FlagLogs, read_at_ms: u64) -> Result<Telemetry, MalformedMessage> {
+fn read_telemetry(logs: &mut FlagLogs, read_at_ms: u64, known: &mut Known) -> Result<Telemetry, MalformedMessage> {
     let Some(bytes) = logs.telemetry.take() else {
         return Ok(Telemetry::Absent);
     };
     let malformed = |error: &dyn std::fmt::Display| EnvelopeError::FlagLogs(error.to_string());
     let data = match read_report(&bytes, read_at_ms).map_err(|error| malformed(&error))? {
-        ReadReport::Compact(report, ReportedIdentity { sdk, resolver_version }) => {
-            let sdk = sdk.map(Sdk::decode).transpose().map_err(|error| malformed(&error))?;
-            let resolver_version = String::from_utf8_lossy(resolver_version).into_owned();
+        ReadReport::Compact(report, identity) => {
             return Ok(Telemetry::Read {
-                identity: SenderIdentity { sdk, resolver_version },
+                identity: known.sender(identity)?,
                 report: TelemetryReport::Compact(report),
                 rebucketed: 0,
             });
@@ -258,7 +317,7 @@ fn read_telemetry(logs: &mut FlagLogs, read_at_ms: u64) -> Result<Telemetry, Mal
     };
     Ok(match TelemetryReport::from_wire(&data, read_at_ms) {
         Ok((report, rebucketed)) => Telemetry::Read {
-            identity: SenderIdentity { sdk: data.sdk, resolver_version: data.resolver_version },
+            identity: SenderIdentity { sdk: data.sdk, resolver_version: data.resolver_version }.into(),
             report,
             rebucketed: rebucketed.observations,
         },

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use tributary_proto::envelope::StreamId;
-use tributary_telemetry::Delta;
+use tributary_telemetry::{Delta, FamilyDescriptor};
 
 use crate::ledger::commit::{Record, StreamKind};
 
@@ -42,6 +42,13 @@ impl SelfReport {
         &mut self.open
     }
 
+    /// Says whether nothing is in doubt, and all that is open is in these families.
+    pub fn says_only(&self, families: [&FamilyDescriptor; 2]) -> bool {
+        let is_named = |name: &str| families.iter().any(|family| family.name() == name);
+        self.ledgers.values().all(|sent| sent.in_doubt.is_none())
+            && self.open.families().all(|family| is_named(family.descriptor().name()))
+    }
+
     /// The record to commit next to a ledger, if there is any: the one in doubt there, else what is open, which is frozen
     /// by that.
     pub fn next_record(&mut self, ledger: u32, now_ms: u64) -> Option<(Record, Delta)> {
@@ -53,7 +60,7 @@ impl SelfReport {
                 sequence: sent.last_sequence,
                 window_end_ms: now_ms,
                 kind: StreamKind::Consumer,
-                resolver_id: String::new(),
+                resolver_id: "".into(),
             };
             sent.in_doubt = Some((record, std::mem::take(&mut self.open)));
         }

@@ -1,5 +1,5 @@
 //! The Ledger's statements in a real SQLite (Python's, which is always there): what they write is what is read back, a
-//! database of schema 1 becomes one of today's, and the choice of what to forget.
+//! database of schema 1 becomes one of today's, and what is forgotten.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,13 +18,15 @@ use serde_json::{Value as Json, json};
 use tributary_consumer::ledger::{
     book::Book,
     commit::{StreamKind, StreamRow},
+    forget::{self, Selection, StreamTable},
     import,
-    journal::{self, StoredEntry, StoredMark},
+    journal::{self, StoredEntry, StoredMark, Write},
     migration::{self, StoredMissing},
     shards,
-    storage::{self, StoredState, StoredStream, StoredTally},
+    storage::{self, StorageError, StoredState, StoredStream, StoredTally},
     stream::StreamProgress,
 };
+use tributary_consumer::self_metrics::NotRecorded;
 use tributary_proto::envelope::StreamId;
 use tributary_telemetry::Snapshot;
 
@@ -117,6 +119,98 @@ fn the_longest_silent_of_one_kind_are_chosen_and_the_silent_of_all() {
     assert_eq!(ids(oldest), ["00".repeat(16)]);
     assert_eq!(ids(silent), ["01".repeat(16), "ff".repeat(16)]);
     assert_eq!(ids(left), ["01".repeat(16), "ab".repeat(16)]);
+}
+
+/// A database as all that was done to it.
+struct Database(Vec<(&'static str, Json)>);
+
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    NotRecorded(#[from] NotRecorded),
+}
+
+impl Database {
+    fn write(&mut self, write: Option<Write>) {
+        match write {
+            None => {}
+            Some(Write::Entry { slot, sequence, rows }) => {
+                self.0.push((journal::UPSERT, json!([slot, sequence, rows])));
+            }
+            Some(Write::Fold { rows, mark }) => {
+                self.0.extend(rows.into_iter().map(|rows| (storage::UPSERT_STREAMS, json!([rows]))));
+                self.0.push((journal::UPSERT, json!([journal::MARK, mark, ""])));
+            }
+        }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, statement: &'static str, parameters: Json) -> Vec<T> {
+        let statements = [self.0.as_slice(), &[(statement, parameters)]].concat();
+        read(sqlite(&statements).last().unwrap())
+    }
+
+    fn rows(&self) -> BTreeMap<StreamId, StreamRow> {
+        let stored: Vec<StoredStream> = self.read(storage::SELECT_SILENT_STREAMS, json!([i64::MAX, 100]));
+        stored.iter().map(|row| storage::decode_row(row).unwrap()).collect()
+    }
+}
+
+impl StreamTable for Database {
+    type Error = Failed;
+
+    fn fold(&mut self, fold: Write) -> Result<(), Failed> {
+        self.write(Some(fold));
+        Ok(())
+    }
+
+    fn select(&mut self, statement: &'static str, parameters: [u64; 2]) -> Result<Vec<StoredStream>, Failed> {
+        Ok(self.read(statement, json!(parameters)))
+    }
+
+    fn delete(&mut self, ids: String, state: StoredState) -> Result<(), Failed> {
+        self.0.push((storage::DELETE_STREAMS, json!([ids])));
+        let StoredState { schema, checksum, bytes } = state;
+        self.0.push((storage::UPSERT_STATE, json!([schema, checksum, {"blob": bytes}])));
+        Ok(())
+    }
+}
+
+#[test]
+fn what_the_journal_alone_knows_counts_before_a_stream_is_forgotten() {
+    let (silent, speaking, old) = (StreamId([1; 16]), StreamId([2; 16]), StreamId([3; 16]));
+    let row = |sequences: &[u64], last_seen_ms| row(StreamKind::Producer, sequences, last_seen_ms, "eu");
+    let begin = || {
+        let mut book = Book::new("eu", 1).unwrap();
+        let mut database = Database(create());
+        let commit = |book: &mut Book, database: &mut Database, changed: BTreeMap<StreamId, StreamRow>| {
+            for (id, row) in &changed {
+                book.status.row_changed(book.journal.row(id).cloned().as_ref(), Some(row));
+            }
+            database.write(book.journal.write(&changed));
+        };
+        let first = [(silent, row(&[1], 10)), (speaking, row(&[1], 20)), (old, row(&[1], 60))];
+        commit(&mut book, &mut database, BTreeMap::from(first));
+        database.write(book.journal.fold());
+        // In the journal alone: one has spoken since, the other came late and with a gap.
+        commit(&mut book, &mut database, BTreeMap::from([(speaking, row(&[1, 2], 90)), (silent, row(&[1, 4], 30))]));
+        (book, database)
+    };
+    for selection in
+        [Selection::Silent { before_ms: 50, most: 9 }, Selection::Oldest { kind: StreamKind::Producer, most: 1 }]
+    {
+        let (mut book, mut database) = begin();
+        assert_eq!(forget::forget(&mut book, &mut database, selection, 100).unwrap(), 1);
+        let left = database.rows();
+        assert_eq!(left, BTreeMap::from([(speaking, row(&[1, 2], 90)), (old, row(&[1], 60))]), "{selection:?}");
+        assert!(book.journal.is_empty() && database.read::<StoredEntry>(journal::SELECT, json!([])).is_empty());
+        // The floor lies above what the stream said last, and the records that never came of it are lost.
+        assert_eq!(book.floors.of(StreamKind::Producer), 31);
+        let labels = tributary_telemetry::LabelSet::from_pairs([("resolver_id", "eu")]).unwrap();
+        let lost = book.state.get("tributary_lost_records", &labels).map(|series| series.value().clone());
+        assert_eq!(lost, Some(tributary_telemetry::Value::Counter(2)));
+    }
 }
 
 #[test]

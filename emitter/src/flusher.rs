@@ -81,8 +81,22 @@ pub struct Sealed {
 #[derive(Clone, Copy, Debug)]
 struct Lease {
     id: LeaseId,
-    deadline_ms: u64,
+    taken_ms: u64,
+    span_ms: u64,
 }
+
+impl Lease {
+    /// Says whether it is not over. One that was taken after `now_ms` comes from a clock that was set back: it is not to be
+    /// waited for.
+    #[inline]
+    const fn is_held(&self, now_ms: u64) -> bool {
+        // A time before it wraps around to beyond any span: `taken_ms + span_ms` is a time, too.
+        now_ms.wrapping_sub(self.taken_ms) <= self.span_ms
+    }
+}
+
+/// The start of a window that is not open: any time is earlier.
+const NOT_OPEN: u64 = u64::MAX;
 
 /// What one message holds and never gives up, encoded.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +122,8 @@ pub struct Flusher {
     fragments: VecDeque<Fragment>,
     fragment_bytes: usize,
     dropped: Vec<v1::Dropped>,
-    window_start_ms: Option<u64>,
+    /// [`NOT_OPEN`] before the first push.
+    window_start_ms: u64,
     lease: Option<Lease>,
     last_lease: u64,
     outbox: Outbox,
@@ -125,7 +140,7 @@ impl Flusher {
             fragments: VecDeque::new(),
             fragment_bytes: 0,
             dropped: Vec::new(),
-            window_start_ms: None,
+            window_start_ms: NOT_OPEN,
             lease: None,
             last_lease: 0,
             outbox: Outbox::default(),
@@ -179,21 +194,26 @@ impl Flusher {
 
     /// Opens the window if it is not open, and says what the caller has to do. `pending_assignments` is how many wait
     /// in the caller's logs.
+    #[inline]
     pub fn push(&mut self, now_ms: u64, pending_assignments: u64, flush_interval_ms: u64) -> Role {
-        self.window_start_ms = Some(self.window_start_ms.map_or(now_ms, |start_ms| start_ms.min(now_ms)));
+        self.window_start_ms = self.window_start_ms.min(now_ms);
         if flush_interval_ms == 0 || pending_assignments >= MAX_PENDING_ASSIGNMENTS {
             return Role::SealNow;
         }
-        let deadline_ms = now_ms.saturating_add(flush_interval_ms).saturating_add(LEASE_GRACE_MS);
-        // A deadline beyond what a lease of now would have comes from a clock that was set back: not to be waited for.
-        let is_held = self.lease.is_some_and(|lease| (now_ms..=deadline_ms).contains(&lease.deadline_ms));
-        if is_held {
+        // Nearly every push ends here.
+        if self.lease.is_some_and(|lease| lease.is_held(now_ms)) {
             return Role::Follower;
         }
+        Role::Flusher(self.take_lease(now_ms, flush_interval_ms))
+    }
+
+    #[cold]
+    fn take_lease(&mut self, now_ms: u64, flush_interval_ms: u64) -> LeaseId {
         self.last_lease = self.last_lease.wrapping_add(1);
         let id = LeaseId(self.last_lease);
-        self.lease = Some(Lease { id, deadline_ms });
-        Role::Flusher(id)
+        let deadline_ms = now_ms.saturating_add(flush_interval_ms).saturating_add(LEASE_GRACE_MS);
+        self.lease = Some(Lease { id, taken_ms: now_ms, span_ms: deadline_ms.saturating_sub(now_ms) });
+        id
     }
 
     /// Seals everything pending into the outbox and gives up `lease` if it is still held. Needs [`Flusher::take`] after
@@ -259,7 +279,7 @@ impl Flusher {
     fn seal_pending(&mut self, now_ms: u64, has_report: bool, reports: impl FnOnce() -> Vec<Vec<u8>>) -> Sealed {
         let mut sealed = Sealed::default();
         if !has_report && self.is_empty() {
-            self.window_start_ms = None;
+            self.window_start_ms = NOT_OPEN;
             return sealed;
         }
         let metrics = custom::write(&self.metrics, now_ms, MAX_FRAGMENT_BYTES);
@@ -271,7 +291,7 @@ impl Flusher {
             return sealed;
         }
         self.metrics = Delta::new();
-        let window = (self.window_start_ms.map_or(now_ms, |start_ms| start_ms.min(now_ms)), now_ms);
+        let window = (self.window_start_ms.min(now_ms), now_ms);
         let mut parts = parts.into_iter();
         loop {
             let part = parts.next();
@@ -287,9 +307,9 @@ impl Flusher {
         // What did not fit belongs to the next window, which begins where this one ends, but for points: they say
         // themselves when they began.
         self.window_start_ms = match (self.points.is_empty(), self.fragments.is_empty()) {
-            (false, _) => Some(window.0),
-            (true, false) => Some(now_ms),
-            (true, true) => None,
+            (false, _) => window.0,
+            (true, false) => now_ms,
+            (true, true) => NOT_OPEN,
         };
         sealed
     }

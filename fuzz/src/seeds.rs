@@ -248,7 +248,7 @@ fn commits() -> Vec<u8> {
         sequence,
         window_end_ms: TIME_MS,
         kind: StreamKind::Producer,
-        resolver_id: "cf-resolver".to_owned(),
+        resolver_id: "cf-resolver".into(),
     };
     let delta = telemetry().to_delta("cf-resolver", TIME_MS).expect("a legal resolver id");
     let batches = [vec![record(1, 1), record(2, 1)], vec![record(1, 3)], vec![record(1, 2), record(1, 3)]];

@@ -64,9 +64,7 @@ impl Flusher {
     /// Counts one resolve: one latency, and one for each flag's reason. Call [`Flusher::push`] after it.
     pub fn observe(&mut self, latency_micros: u32, reasons: &[i32]) {
         self.telemetry.observe_latency(latency_micros);
-        for reason in reasons {
-            self.telemetry.add_resolves(*reason, 1);
-        }
+        self.telemetry.observe_resolves(reasons);
     }
 
     /// Takes in what was recorded of metrics beside the resolves; see [`tributary_emitter::drain`].

@@ -2,17 +2,17 @@
 //! isolate, shared by all requests in it. A request adds whole records; nothing of one request is ever written into a
 //! record of another.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use confidence_resolver::assign_logger::AssignLogger;
 use confidence_resolver::proto::confidence::flags::resolver::v1::{Sdk, WriteFlagLogsRequest};
 use confidence_resolver::proto::google::{Struct, Timestamp};
-use confidence_resolver::resolve_logger::ResolveLogger;
 use confidence_resolver::{Client, FlagToApply, Host, ResolvedValue};
 
 use crate::clock;
 use crate::entropy;
 use crate::limits::MAX_SCHEMA_BYTES;
+use crate::resolve_log::ResolveLog;
 use crate::schema::schema_bytes;
 use crate::token;
 
@@ -23,11 +23,9 @@ pub struct WorkerHost;
 /// The logs of one isolate.
 struct Logs {
     assign: AssignLogger,
-    resolve: ResolveLogger<WorkerHost>,
+    resolve: RefCell<ResolveLog>,
     /// Assignments in `assign`.
     assignments: Cell<u64>,
-    /// Whether `resolve` holds anything.
-    has_resolves: Cell<bool>,
     /// Resolves whose context was too large for its schema to be logged, since the last drain.
     schemas_left_out: Cell<u64>,
 }
@@ -35,9 +33,8 @@ struct Logs {
 thread_local! {
     static LOGS: Logs = Logs {
         assign: AssignLogger::new(),
-        resolve: ResolveLogger::new(),
+        resolve: RefCell::default(),
         assignments: Cell::new(0),
-        has_resolves: Cell::new(false),
         schemas_left_out: Cell::new(0),
     };
 }
@@ -54,9 +51,7 @@ pub struct Drained {
 /// Takes everything that this isolate's resolves and applies have logged.
 pub fn drain() -> Drained {
     LOGS.with(|logs| {
-        // A checkpoint of the resolve log builds new maps; skip it when there is nothing in the old ones.
-        let mut request =
-            if logs.has_resolves.replace(false) { logs.resolve.checkpoint() } else { WriteFlagLogsRequest::default() };
+        let mut request = logs.resolve.borrow_mut().drain();
         if logs.assignments.replace(0) > 0 {
             request.flag_assigned = logs.assign.checkpoint().flag_assigned;
         }
@@ -75,15 +70,15 @@ impl Host for WorkerHost {
         timestamp(clock::epoch_ms())
     }
 
-    fn log_resolve(resolve_id: &str, context: &Struct, values: &[ResolvedValue<'_>], client: &Client) {
+    fn log_resolve(_: &str, context: &Struct, values: &[ResolvedValue<'_>], client: &Client) {
         LOGS.with(|logs| {
             let credential = &client.client_credential_name;
-            logs.has_resolves.set(true);
+            let mut resolves = logs.resolve.borrow_mut();
             if schema_bytes(context, MAX_SCHEMA_BYTES) <= MAX_SCHEMA_BYTES {
-                logs.resolve.log_resolve(resolve_id, context, credential, values, client);
+                resolves.add(context, credential, values);
             } else {
                 logs.schemas_left_out.set(logs.schemas_left_out.get().saturating_add(1));
-                logs.resolve.log_resolve(resolve_id, &Struct::default(), credential, values, client);
+                resolves.add(&Struct::default(), credential, values);
             }
         });
     }

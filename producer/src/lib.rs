@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod platform;
 pub mod recorder;
 pub mod resolve;
+pub mod resolve_log;
 pub mod schema;
 pub mod state;
 pub mod token;

@@ -20,6 +20,9 @@ pub const MAX_FLAGS_PER_REQUEST: usize = 5_000;
 /// [`crate::schema::schema_bytes`].
 pub const MAX_SCHEMA_BYTES: usize = 32 * 1024;
 
+/// Schemas of contexts that are logged for each client between two drains, as many as the resolver crate keeps.
+pub const MAX_SCHEMAS_PER_CLIENT: usize = 50;
+
 /// Shortest `STATE_REFRESH_MS`, in milliseconds.
 pub const MIN_STATE_REFRESH_MS: u64 = 1_000;
 

@@ -14,7 +14,7 @@ use prost::Message as _;
 
 #[cfg(feature = "confidence")]
 use crate::{
-    flag_log_bytes::{FlagLogs, Packed, pack, unpack_into},
+    flag_log_bytes::{FlagLogs, KnownInfos, Packed, pack, unpack_into},
     flag_logs::WriteFlagLogsRequest,
     wire::Malformed,
 };
@@ -258,11 +258,20 @@ impl Envelope {
     /// [`EnvelopeError`], one variant per rule; `Metrics` is not among them.
     #[cfg(feature = "confidence")]
     pub fn read(bytes: &[u8]) -> Result<(Self, FlagLogs), EnvelopeError> {
+        Self::read_among(bytes, &mut KnownInfos::default())
+    }
+
+    /// As [`Envelope::read`], for one of many messages that say much the same: their infos are checked once for all.
+    ///
+    /// # Errors
+    /// As for [`Envelope::read`].
+    #[cfg(feature = "confidence")]
+    pub fn read_among(bytes: &[u8], known: &mut KnownInfos) -> Result<(Self, FlagLogs), EnvelopeError> {
         let mut kept = None;
         let mut fields = Fields::read(bytes, &mut kept)?;
         let envelope = fields.envelope()?;
         let packed = (!fields.assignments.is_empty()).then_some(fields.assignments);
-        let logs = FlagLogs::read_parts(fields.flag_logs, packed).map_err(flag_logs_error)?;
+        let logs = FlagLogs::read_parts(fields.flag_logs, packed, known).map_err(flag_logs_error)?;
         Ok((envelope, logs))
     }
 

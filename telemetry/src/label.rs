@@ -134,7 +134,8 @@ impl LabelSet {
     /// [`LabelError::Value`], [`LabelError::Duplicate`] (also where one of the two values is empty) and
     /// [`LabelError::TooMany`].
     pub fn new<V: Into<String>>(pairs: impl IntoIterator<Item = (LabelName, V)>) -> Result<Self, LabelError> {
-        let mut labels = Vec::new();
+        let pairs = pairs.into_iter();
+        let mut labels = Vec::with_capacity(pairs.size_hint().0.min(MAX_LABELS));
         for (name, value) in pairs {
             let value = value.into();
             if value.len() > MAX_LABEL_VALUE_BYTES {
@@ -155,6 +156,21 @@ impl LabelSet {
         }
         labels.retain(|label| !label.value.is_empty());
         Ok(Self(labels.into()))
+    }
+
+    /// Builds a set from names that the program itself defines; they are checked.
+    ///
+    /// # Errors
+    /// Every [`LabelError`].
+    pub fn from_static(pairs: &[(&'static str, &str)]) -> Result<Self, LabelError> {
+        if pairs.len() > MAX_LABELS {
+            return Err(LabelError::TooMany);
+        }
+        let mut checked = Vec::with_capacity(pairs.len());
+        for (name, value) in pairs {
+            checked.push((LabelName::new(*name)?, *value));
+        }
+        Self::new(checked)
     }
 
     /// Builds a set from plain strings; the names are checked.

@@ -93,17 +93,19 @@ impl Load {
         // A batch begins with its first message, too.
         let batch = (1.0 + messages / MONTH_SECONDS * BATCH_SECONDS).min(BATCH_MESSAGES);
         let batches = messages / batch;
+        // The consumer's own report on a batch: with the next one where the batch is full, else a commit of its own.
+        let commits = if batch < BATCH_MESSAGES { batches * 2.0 } else { batches };
         let publications = batches.min(MONTH_SECONDS / PUBLISH_SECONDS);
         Month {
             messages,
             queue_operations: messages * units * OPERATIONS_PER_DELIVERY,
             kv_writes: publications * KEYS,
             kv_reads: self.resolves.min(self.isolates * MONTH_SECONDS / STATE_SECONDS),
-            ledger_requests: batches + publications,
-            // Of a batch: the state and an entry of the journal. Of a fold: each stream that has spoken, and the mark. Of a
+            ledger_requests: commits + publications,
+            // Of a commit: the state and an entry of the journal. Of a fold: each stream that has spoken, and the mark. Of a
             // publication: the state, and the alarm twice.
-            ledger_rows: batches * 2.0
-                + batches / JOURNAL_COMMITS * (self.isolates.min(batch * JOURNAL_COMMITS) + 1.0)
+            ledger_rows: commits * 2.0
+                + commits / JOURNAL_COMMITS * (self.isolates.min(messages / commits * JOURNAL_COMMITS) + 1.0)
                 + publications * 3.0,
             ledger_gigabyte_seconds: MONTH_SECONDS * LEDGER_GIGABYTES,
         }
@@ -198,7 +200,7 @@ fn short(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tributary_consumer::limits::{DEFAULT_PUBLISH_INTERVAL, MAX_JOURNAL_COMMITS};
+    use tributary_consumer::limits::{DEFAULT_PUBLISH_INTERVAL, FULL_BATCH_MESSAGES, MAX_JOURNAL_COMMITS};
 
     use super::*;
 
@@ -221,6 +223,7 @@ mod tests {
 
     #[test]
     fn the_rules_are_those_of_the_pipeline() {
+        assert!((BATCH_MESSAGES - f64::from(u32::try_from(FULL_BATCH_MESSAGES).unwrap_or(0))).abs() < 1e-9);
         assert!((JOURNAL_COMMITS - f64::from(u32::try_from(MAX_JOURNAL_COMMITS).unwrap_or(0))).abs() < 1e-9);
         assert!((PUBLISH_SECONDS - DEFAULT_PUBLISH_INTERVAL.as_secs_f64()).abs() < 1e-9);
     }

@@ -5,11 +5,11 @@
 //! survives; telemetry is merged per sender identity (SDK and resolver version), so that nothing is attributed to a
 //! version that did not send it, and a total that does not fit the wire's 32 bits goes out in several requests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tributary_proto::{
     Message as _,
-    flag_log_bytes::{CLIENT_RESOLVE_INFO, FLAG_RESOLVE_INFO, FlagLogs},
+    flag_log_bytes::{FlagLogs, Info},
     flag_logs::{Sdk, TelemetryData, WriteFlagLogsRequest},
     resolve_info::{
         ClientResolveInfo, FlagResolveInfo,
@@ -35,13 +35,38 @@ pub struct SenderIdentity {
 pub struct MergedFlagLogs<'a> {
     /// Encoded requests with assignments alone.
     assigned: Vec<&'a [u8]>,
-    /// By credential.
-    schemas: BTreeMap<&'a [u8], ClientSchemas<'a>>,
-    /// By flag.
-    flags: BTreeMap<&'a [u8], FlagCounts<'a>>,
+    /// Infos of clients, each that is different once.
+    clients: Distinct<'a>,
+    /// Infos of flags, likewise: isolates say the same of the same flags, and at one resolve a message nearly nothing else.
+    flags: Distinct<'a>,
     /// In the order of first appearance; a batch has one identity, or two while a deploy rolls out.
     telemetry: Vec<(SenderIdentity, TelemetryDelta)>,
 }
+
+/// Encoded messages in the order of their first appearance, and how often each came.
+#[derive(Clone, Debug, Default)]
+struct Distinct<'a> {
+    /// By where they stand in memory: a batch holds each that is different once. One that stands in two places counts for
+    /// both all the same.
+    places: HashMap<*const u8, usize>,
+    messages: Vec<(&'a [u8], i64)>,
+}
+
+impl<'a> Distinct<'a> {
+    fn add(&mut self, message: &'a [u8]) {
+        let place = *self.places.entry(message.as_ptr()).or_insert(self.messages.len());
+        match self.messages.get_mut(place) {
+            Some((_, times)) => add(times, 1),
+            None => self.messages.push((message, 1)),
+        }
+    }
+}
+
+/// What the infos of clients say together, by credential.
+type Schemas<'a> = BTreeMap<&'a [u8], ClientSchemas<'a>>;
+
+/// What the infos of flags say together, by flag.
+type Counts<'a> = BTreeMap<&'a [u8], FlagCounts<'a>>;
 
 #[derive(Clone, Debug, Default)]
 struct ClientSchemas<'a> {
@@ -71,11 +96,10 @@ impl<'a> MergedFlagLogs<'a> {
         if !logs.assigned.is_empty() {
             self.assigned.push(&logs.assigned);
         }
-        for (number, field) in fields(&logs.infos) {
-            match (number, field) {
-                (CLIENT_RESOLVE_INFO, Field::Bytes(info)) => self.add_schemas(info),
-                (FLAG_RESOLVE_INFO, Field::Bytes(info)) => self.add_counts(info),
-                _ => {}
+        for info in &logs.infos {
+            match info {
+                Info::Client(info) => self.clients.add(info),
+                Info::Flag(info) => self.flags.add(info),
             }
         }
     }
@@ -101,14 +125,17 @@ impl<'a> MergedFlagLogs<'a> {
     /// True when there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.assigned.is_empty()
-            && self.schemas.is_empty()
-            && self.flags.is_empty()
+            && self.clients.messages.is_empty()
+            && self.flags.messages.is_empty()
             && self.telemetry.iter().all(|(_, telemetry)| telemetry.is_empty())
     }
 
     /// The requests that say what was merged, encoded: one, and one more for each further sender identity and each total
     /// that passes 32 bits. Logs and counts are in the first.
     pub fn into_requests(self) -> Vec<Vec<u8>> {
+        let (mut schemas, mut flags) = (Schemas::new(), Counts::new());
+        self.clients.messages.iter().for_each(|(info, _)| add_schemas(&mut schemas, info));
+        self.flags.messages.iter().for_each(|(info, times)| add_counts(&mut flags, info, *times));
         let mut telemetry = self.telemetry.into_iter().flat_map(|(identity, merged)| {
             merged.to_wire().into_iter().map(move |part| TelemetryData {
                 sdk: identity.sdk.clone(),
@@ -119,8 +146,8 @@ impl<'a> MergedFlagLogs<'a> {
         let first = WriteFlagLogsRequest {
             flag_assigned: Vec::new(),
             telemetry_data: telemetry.next(),
-            client_resolve_info: self.schemas.into_iter().map(ClientSchemas::into_wire).collect(),
-            flag_resolve_info: self.flags.into_iter().map(FlagCounts::into_wire).collect(),
+            client_resolve_info: schemas.into_iter().map(ClientSchemas::into_wire).collect(),
+            flag_resolve_info: flags.into_iter().map(FlagCounts::into_wire).collect(),
         };
         // Two encoded requests, one behind the other, are one request.
         let assigned_bytes: usize = self.assigned.iter().map(|assigned| assigned.len()).sum();
@@ -134,43 +161,44 @@ impl<'a> MergedFlagLogs<'a> {
         requests.retain(|request| !request.is_empty());
         requests
     }
+}
 
-    fn add_schemas(&mut self, info: &'a [u8]) {
-        let known = self.schemas.entry(text_of(info, 2)).or_default();
-        if known.client.is_empty() {
-            known.client = text_of(info, 1);
-        }
-        for (number, field) in fields(info) {
-            if let (3, Field::Bytes(schema)) = (number, field)
-                && known.seen.insert(schema)
-                && let Ok(schema) = EvaluationContextSchemaInstance::decode(schema)
-            {
-                known.distinct.insert(schema.encode_to_vec(), schema);
-            }
+fn add_schemas<'a>(schemas: &mut Schemas<'a>, info: &'a [u8]) {
+    let known = schemas.entry(text_of(info, 2)).or_default();
+    if known.client.is_empty() {
+        known.client = text_of(info, 1);
+    }
+    for (number, field) in fields(info) {
+        if let (3, Field::Bytes(schema)) = (number, field)
+            && known.seen.insert(schema)
+            && let Ok(schema) = EvaluationContextSchemaInstance::decode(schema)
+        {
+            known.distinct.insert(schema.encode_to_vec(), schema);
         }
     }
+}
 
-    fn add_counts(&mut self, info: &'a [u8]) {
-        let known = self.flags.entry(text_of(info, 1)).or_default();
-        for (number, field) in fields(info) {
-            match (number, field) {
-                (2, Field::Bytes(variant)) => {
-                    let (variant, count) = named_count(variant, 3);
-                    add(known.variants.entry(variant).or_default(), count);
-                }
-                (3, Field::Bytes(rule)) => {
-                    let (name, count) = named_count(rule, 2);
-                    let known = known.rules.entry(name).or_default();
-                    add(&mut known.count, count);
-                    for (number, field) in fields(rule) {
-                        if let (3, Field::Bytes(assignment)) = (number, field) {
-                            let (id, count) = named_count(assignment, 2);
-                            add(known.assignments.entry(id).or_default(), count);
-                        }
+/// Adds what an info says that came so many times.
+fn add_counts<'a>(flags: &mut Counts<'a>, info: &'a [u8], times: i64) {
+    let known = flags.entry(text_of(info, 1)).or_default();
+    for (number, field) in fields(info) {
+        match (number, field) {
+            (2, Field::Bytes(variant)) => {
+                let (variant, count) = named_count(variant, 3);
+                add(known.variants.entry(variant).or_default(), count.saturating_mul(times));
+            }
+            (3, Field::Bytes(rule)) => {
+                let (name, count) = named_count(rule, 2);
+                let known = known.rules.entry(name).or_default();
+                add(&mut known.count, count.saturating_mul(times));
+                for (number, field) in fields(rule) {
+                    if let (3, Field::Bytes(assignment)) = (number, field) {
+                        let (id, count) = named_count(assignment, 2);
+                        add(known.assignments.entry(id).or_default(), count.saturating_mul(times));
                     }
                 }
-                _ => {}
             }
+            _ => {}
         }
     }
 }

@@ -5,7 +5,10 @@
 //! series. Where it is wrong nothing changes, the answer says which records were seen, and the consumer merges again
 //! without them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tributary_proto::{
     Message as _,
@@ -95,13 +98,14 @@ pub struct Record {
     pub window_end_ms: u64,
     /// Where the stream comes from.
     pub kind: StreamKind,
-    /// The `resolver_id` of its producer; empty where nobody said, and for streams of consumers.
-    pub resolver_id: String,
+    /// The `resolver_id` of its producer; empty where nobody said, and for streams of consumers. Shared: the records of a
+    /// batch have few.
+    pub resolver_id: Arc<str>,
 }
 
 impl Record {
-    /// Reads an encoded record, the `index`th of its request.
-    fn decode(bytes: &[u8], index: usize) -> Result<Self, CommitError> {
+    /// Reads an encoded record, the `index`th of its request, behind the record `last`.
+    fn decode(bytes: &[u8], index: usize, last: Option<&Self>) -> Result<Self, CommitError> {
         let malformed = |error: Malformed| CommitError::Malformed(error.to_string());
         let invalid = |reason| CommitError::Record { index, reason };
         let (mut stream_id, mut sequence, mut window_end_ms, mut kind) = (&[][..], 0, 0, 0);
@@ -123,24 +127,27 @@ impl Record {
         }
         let kind = i32::try_from(kind).ok().and_then(StreamKind::from_wire).ok_or_else(|| invalid("kind"))?;
         let stream_id = StreamId::from_slice(stream_id).map_err(|_| invalid("stream id"))?;
-        let resolver_id = std::str::from_utf8(resolver_id).map_err(|_| malformed(Malformed::Utf8))?.to_owned();
+        let resolver_id = match last {
+            Some(last) if last.resolver_id.as_bytes() == resolver_id => Arc::clone(&last.resolver_id),
+            _ => std::str::from_utf8(resolver_id).map_err(|_| malformed(Malformed::Utf8))?.into(),
+        };
         Ok(Self { stream_id, sequence, window_end_ms, kind, resolver_id })
     }
 
-    /// Appends the record in field 1 of a `CommitRequest`.
-    fn encode_into(&self, out: &mut Vec<u8>) {
+    /// Appends the record in field 1 of a `CommitRequest`; `record` is room to write it.
+    fn encode_into(&self, record: &mut Vec<u8>, out: &mut Vec<u8>) {
+        record.clear();
         let kind = u64::try_from(i32::from(self.kind.to_wire())).unwrap_or_default();
         let numbers = [(2, self.sequence), (3, self.window_end_ms), (4, kind)];
-        let mut record = Vec::with_capacity(192);
-        put_bytes(&mut record, 1 << 3 | 2, &self.stream_id.0);
+        put_bytes(record, 1 << 3 | 2, &self.stream_id.0);
         for (field, number) in numbers {
             record.push(field << 3);
-            put_varint(&mut record, number);
+            put_varint(record, number);
         }
         if !self.resolver_id.is_empty() {
-            put_bytes(&mut record, 5 << 3 | 2, self.resolver_id.as_bytes());
+            put_bytes(record, 5 << 3 | 2, self.resolver_id.as_bytes());
         }
-        put_bytes(out, 1 << 3 | 2, &record);
+        put_bytes(out, 1 << 3 | 2, record);
     }
 
     /// The record on the wire.
@@ -150,7 +157,7 @@ impl Record {
             sequence: self.sequence,
             window_end_ms: self.window_end_ms,
             kind: self.kind.to_wire().into(),
-            resolver_id: self.resolver_id.clone(),
+            resolver_id: self.resolver_id.to_string(),
         }
     }
 }
@@ -212,7 +219,7 @@ impl Commit {
                 (1, Field::Bytes(_)) if records.len() >= MAX_RECORDS_PER_COMMIT => {
                     return Err(CommitError::Records(records.len().saturating_add(1)));
                 }
-                (1, Field::Bytes(record)) => records.push(Record::decode(record, records.len())?),
+                (1, Field::Bytes(record)) => records.push(Record::decode(record, records.len(), records.last())?),
                 (2, Field::Bytes(set)) => sets.push(set),
                 (3, Field::Bytes(set)) => contradicting.push(set),
                 (1..=3, _) => return Err(malformed(Malformed::Type)),
@@ -275,9 +282,8 @@ pub fn encode_request<'a>(
     delta: &Delta,
     contradicting: &[Delta],
 ) -> Vec<u8> {
-    let mut out = Vec::new();
-    records.into_iter().for_each(|record| record.encode_into(&mut out));
-    let mut set = Vec::new();
+    let (mut out, mut set) = (Vec::with_capacity(8 << 10), Vec::with_capacity(4 << 10));
+    records.into_iter().for_each(|record| record.encode_into(&mut set, &mut out));
     for (key, delta) in [(2 << 3 | 2, delta)].into_iter().chain(contradicting.iter().map(|delta| (3 << 3 | 2, delta))) {
         set.clear();
         delta.encode_into(&mut set);

@@ -224,7 +224,7 @@ fn producers_past_the_bound_share_an_account_and_every_sum_holds() {
         stream_id[..8].copy_from_slice(&u64::try_from(producer).unwrap().to_be_bytes());
         let record = Record {
             stream_id: StreamId(stream_id),
-            resolver_id: if producer == 7 { String::new() } else { format!("producer-{producer}") },
+            resolver_id: if producer == 7 { "".into() } else { format!("producer-{producer}").into() },
             ..record(1, 3)
         };
         assert_eq!(verdict_of(&mut memory, &record, NOW), Verdict::Fresh);

@@ -6,7 +6,8 @@
 //! | [`commit`] | the decision: apply a pre-merged delta, or say which records are in the way. Pure |
 //! | [`floor`] | what makes forgetting a stream safe |
 //! | [`account`] | the records of each producer: sent, applied, missing, lost |
-//! | [`book`] | what is in memory: state, floors, counts over the rows; loading and forgetting |
+//! | [`book`] | what is in memory: state, floors, counts over the rows |
+//! | [`forget`] | forgetting streams, in the order that is safe |
 //! | [`storage`] | the rows: schema, checksum, and what is read and written for one commit |
 //! | [`journal`] | what commits changed of the rows of streams, until it is folded into their table |
 //! | [`migration`] | what becomes of rows of an older schema |
@@ -23,6 +24,7 @@ pub mod book;
 pub mod commit;
 pub mod dead_letters;
 pub mod floor;
+pub mod forget;
 pub mod import;
 pub mod journal;
 pub mod migration;

@@ -13,7 +13,7 @@
 //! that no destination takes for now ends the delivery. What is not settled then waits with its message; since the
 //! search goes deep before it goes wide, each batch settles something.
 
-use std::{cell::RefCell, collections::VecDeque, time::Duration};
+use std::{cell::RefCell, collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{BackendPort, Event};
 use crate::{
@@ -87,14 +87,14 @@ pub(crate) async fn deliver(
 /// Units by the identity of their sender, which must not be mixed in one report; those without telemetry go with the
 /// first.
 fn groups(units: &[&Decoded]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<(Option<&SenderIdentity>, Vec<usize>)> = Vec::new();
+    let mut groups: Vec<(Option<&Arc<SenderIdentity>>, Vec<usize>)> = Vec::new();
     let mut anonymous = Vec::new();
     for (index, decoded) in units.iter().enumerate() {
         let Telemetry::Read { identity, .. } = &decoded.telemetry else {
             anonymous.push(index);
             continue;
         };
-        match groups.iter_mut().find(|(known, _)| *known == Some(identity)) {
+        match groups.iter_mut().find(|(known, _)| known.is_some_and(|known| is_same(known, identity))) {
             Some((_, members)) => members.push(index),
             None => groups.push((Some(identity), vec![index])),
         }
@@ -105,6 +105,11 @@ fn groups(units: &[&Decoded]) -> Vec<Vec<usize>> {
         None => groups.push((None, anonymous)),
     }
     groups.into_iter().map(|(_, members)| members).collect()
+}
+
+/// Nearly all of a batch share one.
+fn is_same(left: &Arc<SenderIdentity>, right: &Arc<SenderIdentity>) -> bool {
+    Arc::ptr_eq(left, right) || left == right
 }
 
 /// Units that are sent together.

@@ -27,9 +27,10 @@ use crate::{
     config::{Config, METRICS_KV, OPENMETRICS_KEY, SNAPSHOT_KEY},
     ledger::{
         alarm::{Armed, SOONEST},
-        book::{Book, ForgetReason},
+        book::Book,
         commit::{Commit, Decision, StreamRow, decide},
         floor::StreamBounds,
+        forget::{self, Selection, StreamTable},
         journal::{self, Journal, StoredEntry, StoredMark, Write},
         migration::{self, StoredMissing},
         publish::{Copies, Schedule, render},
@@ -306,16 +307,14 @@ impl Ledger {
     fn forget(&self, now: u64) -> Result<bool, Failure> {
         let surplus = self.with_loaded(|loaded| Ok(loaded.surplus(&StreamBounds::default())))?;
         if let Some((kind, surplus)) = surplus {
-            let kind = SqlStorageValue::Integer(i32::from(kind.to_wire()).into());
-            let most = integer(surplus.min(MAX_FORGOTTEN_AT_ONCE))?;
-            self.forget_streams(storage::SELECT_OLDEST_STREAMS, vec![kind, most], ForgetReason::Bound, now)?;
+            self.forget_streams(Selection::Oldest { kind, most: surplus.min(MAX_FORGOTTEN_AT_ONCE) }, now)?;
             return Ok(true);
         }
         if now.saturating_sub(self.forgot_ms.get()) < millis(FORGET_INTERVAL) {
             return Ok(false);
         }
-        let values = vec![integer(now.saturating_sub(millis(HORIZON)))?, integer(MAX_FORGOTTEN_AT_ONCE)?];
-        let forgotten = self.forget_streams(storage::SELECT_SILENT_STREAMS, values, ForgetReason::Silent, now)?;
+        let before_ms = now.saturating_sub(millis(HORIZON));
+        let forgotten = self.forget_streams(Selection::Silent { before_ms, most: MAX_FORGOTTEN_AT_ONCE }, now)?;
         let is_more = forgotten >= MAX_FORGOTTEN_AT_ONCE;
         if !is_more {
             self.forgot_ms.set(now);
@@ -323,29 +322,9 @@ impl Ledger {
         Ok(is_more)
     }
 
-    /// Forgets the streams that a statement selects; returns how many.
-    fn forget_streams(
-        &self,
-        select: &str,
-        values: Vec<SqlStorageValue>,
-        reason: ForgetReason,
-        now: u64,
-    ) -> Result<u64, Failure> {
-        self.with_loaded(|loaded| {
-            // The table is read as a whole, so it has to be whole.
-            let mut folded = Vec::new();
-            push_rows(&mut folded, loaded.journal.fold())?;
-            self.transaction(folded)?;
-            let stored: Vec<StoredStream> = self.sql().exec(select, values)?.to_array()?;
-            let rows = stored.iter().map(storage::decode_row).collect::<Result<BTreeMap<_, _>, _>>()?;
-            if rows.is_empty() {
-                return Ok(0);
-            }
-            loaded.forget(&rows, reason, now)?;
-            let ids = SqlStorageValue::String(storage::encode_ids(rows.keys()));
-            self.transaction(vec![(storage::DELETE_STREAMS, vec![ids]), state_statement(StoredState::seal(loaded))])?;
-            Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
-        })
+    /// Forgets streams; returns how many.
+    fn forget_streams(&self, selection: Selection, now: u64) -> Result<u64, Failure> {
+        self.with_loaded(|loaded| forget::forget(loaded, &mut Table(self), selection, now))
     }
 
     fn version(&self) -> Result<u64, Failure> {
@@ -476,6 +455,29 @@ impl Ledger {
         });
         transaction.call1(storage, &run)?;
         Ok(())
+    }
+}
+
+/// The Ledger's streams in its SQLite.
+struct Table<'a>(&'a Ledger);
+
+impl StreamTable for Table<'_> {
+    type Error = Failure;
+
+    fn fold(&mut self, fold: Write) -> Result<(), Failure> {
+        let mut statements = Vec::new();
+        push_rows(&mut statements, Some(fold))?;
+        self.0.transaction(statements)
+    }
+
+    fn select(&mut self, statement: &'static str, parameters: [u64; 2]) -> Result<Vec<StoredStream>, Failure> {
+        let values = parameters.into_iter().map(integer).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.0.sql().exec(statement, values)?.to_array()?)
+    }
+
+    fn delete(&mut self, ids: String, state: StoredState) -> Result<(), Failure> {
+        let ids = vec![SqlStorageValue::String(ids)];
+        self.0.transaction(vec![(storage::DELETE_STREAMS, ids), state_statement(state)])
     }
 }
 

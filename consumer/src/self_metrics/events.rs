@@ -1,7 +1,7 @@
 //! What each event adds to a delta.
 
 use tributary_proto::v1::commit_response::Verdict;
-use tributary_telemetry::{Delta, LabelSet, confidence::catalog, otlp::read::PointRefusal};
+use tributary_telemetry::{Delta, FamilyDescriptor, LabelSet, confidence::catalog, otlp::read::PointRefusal};
 
 use super::{
     BACKEND_REQUESTS, BATCH_MESSAGES, CUSTOM_FOLDED, CUSTOM_REFUSED, FORGOTTEN_STREAMS, IMPORTS, KV_WRITES, MALFORMED,
@@ -65,6 +65,9 @@ pub fn delivery(
     add(delta, flush, &[("resolver_id", resolver_id)], 1)?;
     add(delta, &BACKEND_REQUESTS, &[("destination", destination.as_str()), ("outcome", outcome.as_str())], 1)
 }
+
+/// The families of deliveries that were taken.
+pub const OF_DELIVERIES: [&FamilyDescriptor; 2] = [&catalog::FLUSH_SUCCEEDED, &BACKEND_REQUESTS];
 
 /// A published copy was written, or not.
 ///
@@ -160,7 +163,7 @@ mod tests {
             kv_write(&mut delta, "openmetrics", is_written).unwrap();
         }
         series_refused(&mut delta, 5).unwrap();
-        let count = |family: &str, pairs: &[(&str, &str)]| {
+        let count = |family: &str, pairs: &[(&'static str, &str)]| {
             delta.get(family, &crate::self_metrics::labels(pairs).unwrap()).cloned()
         };
         let puts = |outcome| count(KV_WRITES.name(), &[("key", "openmetrics"), ("outcome", outcome)]);

@@ -18,7 +18,7 @@ use tributary_telemetry::{
 
 pub use accounts::{account_entries, accounts, declare_account, declare_accounts, has_account};
 pub use events::{
-    batch, custom_folded, custom_refused, delivery, forgotten, imported, kv_write, malformed, not_applied,
+    OF_DELIVERIES, batch, custom_folded, custom_refused, delivery, forgotten, imported, kv_write, malformed, not_applied,
     points_refused, retried, series_folded, series_refused,
 };
 pub use families::*;
@@ -49,14 +49,14 @@ pub fn record(report: &mut SelfReport, add: impl FnOnce(&mut Delta) -> Result<()
     }
 }
 
-pub(crate) fn labels(pairs: &[(&str, &str)]) -> Result<LabelSet, NotRecorded> {
-    LabelSet::from_pairs(pairs.iter().copied()).map_err(NotRecorded::new)
+pub(crate) fn labels(pairs: &[(&'static str, &str)]) -> Result<LabelSet, NotRecorded> {
+    LabelSet::from_static(pairs).map_err(NotRecorded::new)
 }
 
 pub(crate) fn add(
     delta: &mut Delta,
     family: &FamilyDescriptor,
-    pairs: &[(&str, &str)],
+    pairs: &[(&'static str, &str)],
     count: u64,
 ) -> Result<(), NotRecorded> {
     delta.add_counter(family, labels(pairs)?, count).map_err(|error: DeltaError| NotRecorded::new(error))
@@ -65,7 +65,7 @@ pub(crate) fn add(
 pub(crate) fn set(
     delta: &mut Delta,
     family: &FamilyDescriptor,
-    pairs: &[(&str, &str)],
+    pairs: &[(&'static str, &str)],
     value: Number,
     now_ms: u64,
 ) -> Result<(), NotRecorded> {

@@ -79,7 +79,7 @@ pub fn declare(state: &mut Snapshot, resolver_id: &str, now_ms: u64) -> Result<(
     dead_letters::metrics::declare(state)?;
     scrape::metrics::declare(state)?;
     state_refresh::metrics::declare(state)?;
-    let mut zero = |family: &FamilyDescriptor, pairs: &[(&str, &str)]| -> Result<(), NotRecorded> {
+    let mut zero = |family: &FamilyDescriptor, pairs: &[(&'static str, &str)]| -> Result<(), NotRecorded> {
         let _declared = state.declare(family, labels(pairs)?, Zero::Counter);
         Ok(())
     };

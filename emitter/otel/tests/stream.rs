@@ -67,7 +67,7 @@ fn small(bounds: Bounds) -> SdkMeterProvider {
 
 fn isolate() -> Isolate {
     drop(tributary_emitter::drain());
-    Isolate::new(StreamId([3; 16]), "shop", Config { flush_interval_ms: 1_000 })
+    Isolate::new(StreamId([3; 16]), "shop", Config { flush_interval_ms: 1_000, ..Config::default() })
 }
 
 /// A consumer of its own make: takes messages in any order and any number of times, and adds up the points of each

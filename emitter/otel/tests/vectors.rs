@@ -287,6 +287,7 @@ fn vector(
         let dropped = if number == sequence { dropped.as_slice() } else { &[] };
         let envelope = Envelope {
             stream_id: StreamId(stream),
+            ledgers: 1,
             sequence: number,
             window_start_ms,
             window_end_ms,

@@ -124,7 +124,7 @@ fn record(stream: u8, number: u64, far: bool) -> Record {
     let sequence = if far { 1 + number * 1_000 } else { 1 + number };
     let hours = number * 7 % 256;
     let window_end_ms = NOW_MS - 3_600_000 + hours * 3_600_000;
-    let resolver_id = format!("resolver-{}", stream % 2);
+    let resolver_id = format!("resolver-{}", stream % 2).into();
     Record { stream_id: StreamId([stream; 16]), sequence, window_end_ms, kind: StreamKind::Producer, resolver_id }
 }
 

@@ -13,11 +13,14 @@ mod tests;
 
 pub(crate) use packed::{Packed, pack};
 
+use std::{collections::HashSet, sync::Arc};
+
 use prost::Message as _;
 
 use self::check::{check, check_field};
 use crate::{
     flag_logs::{TelemetryData, WriteFlagLogsRequest},
+    resolve_info::{ClientResolveInfo, FlagResolveInfo},
     wire::{Cursor, DEPTH, Malformed},
 };
 
@@ -26,18 +29,53 @@ use crate::{
 pub struct FlagLogs {
     /// Encoded `WriteFlagLogsRequest` with the assignments alone.
     pub assigned: Vec<u8>,
-    /// Encoded `WriteFlagLogsRequest` with the resolve infos of clients and flags alone.
-    pub infos: Vec<u8>,
+    /// The resolve infos of clients and flags, in their order.
+    pub infos: Vec<Info>,
     /// An encoded `TelemetryData`, not checked: whoever reads it decodes it anyway.
     pub telemetry: Option<Vec<u8>>,
 }
 
 const FLAG_ASSIGNED: u32 = 1;
 const TELEMETRY_DATA: u32 = 2;
-/// Number of the field of a `WriteFlagLogsRequest` that holds a `ClientResolveInfo`.
-pub const CLIENT_RESOLVE_INFO: u32 = 3;
-/// Number of the field of a `WriteFlagLogsRequest` that holds a `FlagResolveInfo`.
-pub const FLAG_RESOLVE_INFO: u32 = 4;
+const CLIENT_RESOLVE_INFO: u32 = 3;
+const FLAG_RESOLVE_INFO: u32 = 4;
+
+/// One resolve info, encoded and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Info {
+    /// A `ClientResolveInfo`.
+    Client(Arc<[u8]>),
+    /// A `FlagResolveInfo`.
+    Flag(Arc<[u8]>),
+}
+
+/// The resolve infos of some messages, each that is different once. Isolates say the same of the same flags: what is known
+/// is neither checked nor copied again.
+#[derive(Clone, Debug, Default)]
+pub struct KnownInfos {
+    clients: HashSet<Arc<[u8]>>,
+    flags: HashSet<Arc<[u8]>>,
+}
+
+impl KnownInfos {
+    fn client(&mut self, bytes: &[u8]) -> Result<Info, Malformed> {
+        known(&mut self.clients, &schema::CLIENT_RESOLVE_INFO, bytes).map(Info::Client)
+    }
+
+    fn flag(&mut self, bytes: &[u8]) -> Result<Info, Malformed> {
+        known(&mut self.flags, &schema::FLAG_RESOLVE_INFO, bytes).map(Info::Flag)
+    }
+}
+
+fn known(infos: &mut HashSet<Arc<[u8]>>, schema: &check::Schema, bytes: &[u8]) -> Result<Arc<[u8]>, Malformed> {
+    if let Some(info) = infos.get(bytes) {
+        return Ok(Arc::clone(info));
+    }
+    check(schema, bytes, DEPTH - 1)?;
+    let info: Arc<[u8]> = bytes.into();
+    infos.insert(Arc::clone(&info));
+    Ok(info)
+}
 
 impl FlagLogs {
     /// Reads an encoded `WriteFlagLogsRequest`.
@@ -45,13 +83,16 @@ impl FlagLogs {
     /// # Errors
     /// [`Malformed`], where the generated code would refuse it; but for what is wrong with its telemetry.
     pub fn read(bytes: &[u8]) -> Result<Self, Malformed> {
-        Self::read_parts(bytes, None)
+        Self::read_parts(bytes, None, &mut KnownInfos::default())
     }
 
     /// Reads the flag logs of an envelope: the bytes, and the assignments that are packed beside them.
-    pub(crate) fn read_parts(bytes: &[u8], assignments: Option<&[u8]>) -> Result<Self, Malformed> {
+    pub(crate) fn read_parts(
+        bytes: &[u8],
+        assignments: Option<&[u8]>,
+        known: &mut KnownInfos,
+    ) -> Result<Self, Malformed> {
         let mut logs = Self::default();
-        let mut telemetry = Vec::new();
         let mut unpacked = assignments.map(packed::Unpacked::read).transpose()?;
         let mut cursor = Cursor::new(bytes);
         let mut runs = Runs { bytes, logs: &mut logs, start: 0, part: Part::None };
@@ -75,16 +116,23 @@ impl FlagLogs {
                     runs.turn(Part::Assigned, at);
                 }
                 (TELEMETRY_DATA, 2) => {
-                    telemetry.push(cursor.bytes()?);
+                    let telemetry = cursor.bytes()?;
                     runs.turn(Part::None, at);
+                    match &mut runs.logs.telemetry {
+                        // What stands twice is one message, as if its bytes stood one behind the other.
+                        Some(before) => before.extend_from_slice(telemetry),
+                        None => runs.logs.telemetry = Some(telemetry.to_vec()),
+                    }
                 }
                 (CLIENT_RESOLVE_INFO, 2) => {
-                    check(&schema::CLIENT_RESOLVE_INFO, cursor.bytes()?, DEPTH - 1)?;
-                    runs.turn(Part::Infos, at);
+                    let info = known.client(cursor.bytes()?)?;
+                    runs.turn(Part::None, at);
+                    runs.logs.add_info(info);
                 }
                 (FLAG_RESOLVE_INFO, 2) => {
-                    check(&schema::FLAG_RESOLVE_INFO, cursor.bytes()?, DEPTH - 1)?;
-                    runs.turn(Part::Infos, at);
+                    let info = known.flag(cursor.bytes()?)?;
+                    runs.turn(Part::None, at);
+                    runs.logs.add_info(info);
                 }
                 (FLAG_ASSIGNED..=FLAG_RESOLVE_INFO, _) => return Err(Malformed::Type),
                 _ => {
@@ -96,20 +144,24 @@ impl FlagLogs {
         if unpacked.is_some() {
             return Err(Malformed::Reference);
         }
-        // What stands twice is one message, as if its bytes stood one behind the other.
-        logs.telemetry = (!telemetry.is_empty()).then(|| telemetry.concat());
         Ok(logs)
+    }
+
+    fn add_info(&mut self, info: Info) {
+        if self.infos.is_empty() {
+            self.infos.reserve(8);
+        }
+        self.infos.push(info);
     }
 
     /// The parts of a decoded request.
     pub fn of_request(mut request: WriteFlagLogsRequest) -> Self {
         let telemetry = request.telemetry_data.take().map(|telemetry| telemetry.encode_to_vec());
-        let infos = WriteFlagLogsRequest {
-            client_resolve_info: std::mem::take(&mut request.client_resolve_info),
-            flag_resolve_info: std::mem::take(&mut request.flag_resolve_info),
-            ..WriteFlagLogsRequest::default()
-        };
-        Self { assigned: request.encode_to_vec(), infos: infos.encode_to_vec(), telemetry }
+        let clients = std::mem::take(&mut request.client_resolve_info);
+        let flags = std::mem::take(&mut request.flag_resolve_info);
+        let clients = clients.iter().map(|info| Info::Client(info.encode_to_vec().into()));
+        let infos = clients.chain(flags.iter().map(|info| Info::Flag(info.encode_to_vec().into()))).collect();
+        Self { assigned: request.encode_to_vec(), infos, telemetry }
     }
 
     /// Decodes all of it.
@@ -118,7 +170,12 @@ impl FlagLogs {
     /// Where its telemetry does not decode.
     pub fn to_request(&self) -> Result<WriteFlagLogsRequest, prost::DecodeError> {
         let mut request = WriteFlagLogsRequest::decode(self.assigned.as_slice())?;
-        request.merge(self.infos.as_slice())?;
+        for info in &self.infos {
+            match info {
+                Info::Client(info) => request.client_resolve_info.push(ClientResolveInfo::decode(&**info)?),
+                Info::Flag(info) => request.flag_resolve_info.push(FlagResolveInfo::decode(&**info)?),
+            }
+        }
         request.telemetry_data =
             self.telemetry.as_ref().map(|bytes| TelemetryData::decode(bytes.as_slice())).transpose()?;
         Ok(request)
@@ -129,7 +186,6 @@ impl FlagLogs {
 enum Part {
     None,
     Assigned,
-    Infos,
 }
 
 /// Copies fields of one part that stand together in one step.
@@ -150,7 +206,6 @@ impl Runs<'_> {
         match self.part {
             Part::None => {}
             Part::Assigned => self.logs.assigned.extend_from_slice(run),
-            Part::Infos => self.logs.infos.extend_from_slice(run),
         }
         self.part = part;
         self.start = at;

@@ -231,6 +231,22 @@ proptest! {
     }
 
     #[test]
+    fn among_others_a_message_says_what_it_says_alone(
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..9),
+    ) {
+        // The same infos again and again, some of them spoiled, and some a client's where a flag's was.
+        let mut known = KnownInfos::default();
+        for (at, to) in changes {
+            let mut bytes = full().encode_to_vec();
+            let at = at.index(bytes.len());
+            for to in [bytes[at], to] {
+                bytes[at] = to;
+                prop_assert_eq!(FlagLogs::read_parts(&bytes, None, &mut known), FlagLogs::read(&bytes));
+            }
+        }
+    }
+
+    #[test]
     fn two_bytes_changed(at in any::<(prop::sample::Index, prop::sample::Index)>(), to in any::<(u8, u8)>()) {
         let written = envelope(full().encode_to_vec()).encode().unwrap();
         for (whole, check) in
@@ -296,7 +312,7 @@ fn a_message_that_would_unpack_to_more_than_a_message_is_refused_before_it_is_wr
             events: vec![event; events],
             ..PackedAssignments::default()
         };
-        FlagLogs::read_parts(&[], Some(&packed.encode_to_vec()))
+        FlagLogs::read_parts(&[], Some(&packed.encode_to_vec()), &mut KnownInfos::default())
     };
     assert!(bomb(10, 10).is_ok());
     assert_eq!(bomb(60_000, 1), Err(Malformed::TooLarge));

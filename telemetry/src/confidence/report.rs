@@ -37,8 +37,7 @@ pub struct ReportedIdentity<'a> {
 /// A report of latencies in our buckets, known reasons and the readings of a producer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompactReport {
-    /// Bucket and count, those above 0.
-    latencies: Vec<(u8, u32)>,
+    latencies: Latencies,
     latency_count: u32,
     latency_sum_micros: u32,
     resolves: [u32; KNOWN_REASONS],
@@ -47,6 +46,37 @@ pub struct CompactReport {
     /// 0: not said.
     memory_bytes: u64,
     read_at_ms: u64,
+}
+
+/// Bytes of a latency with one bucket or two; more make room for theirs at once.
+const SMALL_LATENCY_BYTES: usize = 40;
+
+/// Buckets and counts, those above 0, in the order of buckets. A report of a few resolves allocates nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Latencies {
+    first: [(u8, u32); Self::IN_PLACE],
+    used: usize,
+    more: Vec<(u8, u32)>,
+}
+
+impl Latencies {
+    const IN_PLACE: usize = 4;
+
+    #[inline]
+    fn push(&mut self, bucket: u8, count: u32) {
+        match self.first.get_mut(self.used) {
+            Some(place) => {
+                *place = (bucket, count);
+                self.used += 1;
+            }
+            None => self.more.push((bucket, count)),
+        }
+    }
+
+    /// One behind the other.
+    fn slices(&self) -> [&[(u8, u32)]; 2] {
+        [self.first.get(..self.used).unwrap_or_default(), &self.more]
+    }
 }
 
 impl From<TelemetryDelta> for TelemetryReport {
@@ -130,7 +160,10 @@ impl CompactReport {
         let (1, Field::Varint(sum)) = cursor.field().ok()?? else { return None };
         let (2, Field::Varint(count)) = cursor.field().ok()?? else { return None };
         (self.latency_sum_micros, self.latency_count) = (u32::try_from(sum).ok()?, u32::try_from(count).ok()?);
-        self.latencies.reserve(bytes.len() / 2);
+        // In so few bytes there are no more buckets than have their place.
+        if bytes.len() > SMALL_LATENCY_BYTES {
+            self.latencies.more.reserve(bytes.len() / 2);
+        }
         let mut counted = 0_u64;
         loop {
             match cursor.field().ok()?? {
@@ -163,7 +196,7 @@ impl CompactReport {
                 return None;
             }
             if count > 0 {
-                self.latencies.push((bucket, count));
+                self.latencies.push(bucket, count);
             }
             sum = sum.checked_add(u64::from(count))?;
             bucket = bucket.checked_add(1)?;
@@ -212,7 +245,10 @@ impl TelemetryDelta {
         if !self.resolves.iter().zip(&report.resolves).all(|(total, added)| fits(*total, *added)) {
             return Err(TelemetryMergeError::Overflow { field: "resolve_rate" });
         }
-        self.latency.add_buckets(&report.latencies, report.latency_sum_micros);
+        for counts in report.latencies.slices() {
+            self.latency.add_buckets(counts);
+        }
+        self.latency.add_sum(report.latency_sum_micros);
         for (total, added) in self.resolves.iter_mut().zip(&report.resolves) {
             *total = total.saturating_add(u64::from(*added));
         }

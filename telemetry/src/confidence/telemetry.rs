@@ -119,6 +119,18 @@ impl TelemetryDelta {
         self.latency.observe(latency_micros);
     }
 
+    /// Counts one flag for each of `reasons`, as [`TelemetryDelta::add_resolves`] does. No allocation where their names are
+    /// known.
+    #[inline]
+    pub fn observe_resolves(&mut self, reasons: &[i32]) {
+        for reason in reasons {
+            match usize::try_from(reason.cast_unsigned()).ok().and_then(|index| self.resolves.get_mut(index)) {
+                Some(total) => *total = total.wrapping_add(u64::from(*total < MAX_WIRE_TOTAL)),
+                None => self.add_resolves(*reason, 1),
+            }
+        }
+    }
+
     /// Counts `count` flags whose resolve ended with the number `reason`.
     ///
     /// Numbers without a known name are kept apart, the 16 lowest of them (taken as unsigned); the counts of others are

@@ -12,18 +12,19 @@ pub const LATENCY_BOUNDS: usize = 174;
 /// How many buckets: one above the last bound. Only buckets from the wire can fill that one.
 pub(super) const LATENCY_BUCKETS: usize = LATENCY_BOUNDS + 1;
 
-/// The greatest integer of each bucket, 174 of them, cut off at `u32::MAX`.
-const THRESHOLDS: [u32; LATENCY_BOUNDS] = thresholds();
+/// The greatest integer of each bucket, 174 of them, cut off at `u32::MAX`; that also fills the rest up to what a `u8` can
+/// name, so that looking one up needs no check.
+const THRESHOLDS: [u32; 256] = thresholds();
 
 /// The bucket of the smallest value of each cell; see [`LatencyHistogram::bucket_of`].
-const CELL_BUCKETS: [u8; CELLS] = cell_buckets();
+const CELL_BUCKETS: [u8; 256] = cell_buckets();
 
 /// Cells of `u32`: the values 0 … 15, then eight per power of two.
 const CELLS: usize = 28 * 8 + 16;
 
 #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time, and cut off")]
-const fn thresholds() -> [u32; LATENCY_BOUNDS] {
-    let mut thresholds = [0; LATENCY_BOUNDS];
+const fn thresholds() -> [u32; 256] {
+    let mut thresholds = [u32::MAX; 256];
     let mut index = 0;
     while index < LATENCY_BOUNDS {
         let floor = Digits::of(FINEST, index as u32).floor();
@@ -34,8 +35,8 @@ const fn thresholds() -> [u32; LATENCY_BOUNDS] {
 }
 
 #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
-const fn cell_buckets() -> [u8; CELLS] {
-    let mut buckets = [0; CELLS];
+const fn cell_buckets() -> [u8; 256] {
+    let mut buckets = [0; 256];
     let mut cell = 0;
     let mut bucket = 0;
     while cell < CELLS {
@@ -93,7 +94,8 @@ impl LatencyHistogram {
     pub fn bucket_of(micros: u32) -> usize {
         let shift = 28_u32.saturating_sub(micros.leading_zeros());
         let cell = (shift << 3) + (micros >> shift);
-        let bucket = CELL_BUCKETS.get(cell as usize).copied().map_or(LATENCY_BOUNDS, usize::from);
+        // Below 240: nothing is cut off.
+        let bucket = CELL_BUCKETS.get((cell & 0xff) as usize).copied().map_or(LATENCY_BOUNDS, usize::from);
         bucket + usize::from(THRESHOLDS.get(bucket).is_some_and(|threshold| micros > *threshold))
     }
 
@@ -102,23 +104,40 @@ impl LatencyHistogram {
     /// Saturates at `u64::MAX` observations or microseconds; the latter is 584,000 years.
     #[inline]
     pub fn observe(&mut self, micros: u32) {
-        if let Some(count) = self.bucket_counts.get_mut(Self::bucket_of(micros)) {
-            *count = count.saturating_add(1);
+        if self.count == u64::MAX {
+            return self.observe_past_the_end(micros);
+        }
+        if let Some(bucket) = self.bucket_counts.get_mut(Self::bucket_of(micros)) {
+            // No bucket is above the count of all, which is not at its end.
+            *bucket = bucket.wrapping_add(1);
+            self.count = self.count.wrapping_add(1);
             self.sum_micros = self.sum_micros.saturating_add(u64::from(micros));
-            self.count = self.count.saturating_add(1);
         }
     }
 
-    /// Adds counts by bucket, and the sum of what was observed. The caller knows that all of it fits 64 bits.
+    #[cold]
+    fn observe_past_the_end(&mut self, micros: u32) {
+        if let Some(bucket) = self.bucket_counts.get_mut(Self::bucket_of(micros)) {
+            *bucket = bucket.saturating_add(1);
+            self.sum_micros = self.sum_micros.saturating_add(u64::from(micros));
+        }
+    }
+
+    /// Adds to the sum of what was observed. The caller knows that it fits 64 bits.
     #[cfg(feature = "confidence")]
-    pub(crate) fn add_buckets(&mut self, counts: &[(u8, u32)], sum_micros: u32) {
+    pub(crate) const fn add_sum(&mut self, sum_micros: u32) {
+        self.sum_micros = self.sum_micros.saturating_add(sum_micros as u64);
+    }
+
+    /// Adds counts by bucket. The caller knows that all of it fits 64 bits.
+    #[cfg(feature = "confidence")]
+    pub(crate) fn add_buckets(&mut self, counts: &[(u8, u32)]) {
         for (bucket, added) in counts {
             if let Some(count) = self.bucket_counts.get_mut(usize::from(*bucket)) {
                 *count = count.saturating_add(u64::from(*added));
                 self.count = self.count.saturating_add(u64::from(*added));
             }
         }
-        self.sum_micros = self.sum_micros.saturating_add(u64::from(sum_micros));
     }
 
     /// The count of each of the 175 buckets, not cumulative.

@@ -196,9 +196,20 @@ fn nested(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
     match (u8::try_from(len), out.get_mut(at)) {
         (Ok(len), Some(place)) if len < 0x80 => *place = len,
         _ => {
-            let mut prefix = Vec::with_capacity(10);
-            put_varint(&mut prefix, u64::try_from(len).unwrap_or(u64::MAX));
-            out.splice(at..at.saturating_add(1), prefix);
+            let (mut prefix, mut used, mut rest) = ([0_u8; 10], 0_usize, u64::try_from(len).unwrap_or(u64::MAX));
+            for byte in &mut prefix {
+                *byte = (rest & 0x7f) as u8 | 0x80;
+                used += 1;
+                rest >>= 7;
+                if rest == 0 {
+                    *byte &= 0x7f;
+                    break;
+                }
+            }
+            let end = out.len();
+            out.resize(end + used - 1, 0);
+            out.copy_within(at + 1..end, at + used);
+            out.iter_mut().skip(at).zip(prefix).take(used).for_each(|(place, byte)| *place = byte);
         }
     }
 }
