@@ -227,7 +227,7 @@ fn a_missing_binding_is_no_loss_and_totals_are_pushed_as_they_are_served() {
     // The equation holds over ledgers; the whole page is sound for both formats.
     assert!(metrics.get("tributary_ledger_series", &[]) > 0.0);
     let streams = metrics.get("tributary_ledger_streams", &[("kind", "producer")]);
-    assert_eq!(streams, PRODUCERS as f64, "one for each isolate, summed over the ledgers");
+    assert_eq!(streams, f64::from(u32::try_from(PRODUCERS).unwrap()), "one for each isolate, summed over the ledgers");
     eventually(LIMIT * 2, "the totals at the collector", || {
         let received = site.collector.received();
         let Some(last) = received.iter().rev().find(|request| request.is_accepted) else { return Err("none".into()) };

@@ -81,15 +81,15 @@ pub fn run(
         invocation.config.materializations = true;
     }
     let mut report = Report::new(out);
-    let session = Session::open(invocation, environment, repository, &mut report)?;
+    let mut session = Session::open(invocation, environment, repository, &mut report)?;
     match command {
         Command::Deploy => {
-            let deployed = deploy::run(&session, &mut report, terminal)?;
+            let deployed = deploy::run(&mut session, &mut report, terminal)?;
             after_deploy(&session, deployed, &import, &mut report)
         }
-        Command::Status => show_status(&session, &mut report),
+        Command::Status => show_status(&mut session, &mut report),
         Command::Rollback => roll_back(&session, &mut report, terminal),
-        Command::Destroy => take_out(&session, &mut report, terminal),
+        Command::Destroy => take_out(&mut session, &mut report, terminal),
     }
 }
 
@@ -109,8 +109,8 @@ fn after_deploy(
     }
 }
 
-fn show_status(session: &Session, report: &mut Report<'_>) -> Result<(), Error> {
-    let observed = observe(&session.client, &session.account_id, &session.templates)?;
+fn show_status(session: &mut Session, report: &mut Report<'_>) -> Result<(), Error> {
+    let observed = observe(&session.client, &session.account_id, &mut session.templates)?;
     let access = session.access(None);
     let lines = status::lines(
         &session.client,
@@ -185,8 +185,8 @@ fn secrets_changed(worker: &str, error: crate::cloudflare::error::ApiError) -> E
     }
 }
 
-fn take_out(session: &Session, report: &mut Report<'_>, terminal: &mut Terminal<'_>) -> Result<(), Error> {
-    let observed = observe(&session.client, &session.account_id, &session.templates)?;
+fn take_out(session: &mut Session, report: &mut Report<'_>, terminal: &mut Terminal<'_>) -> Result<(), Error> {
+    let observed = observe(&session.client, &session.account_id, &mut session.templates)?;
     let removals = destroy::plan(&session.templates, &observed, session.switches.keep_data);
     for line in &removals.left {
         report.line(&format!("  stays      {line}"))?;

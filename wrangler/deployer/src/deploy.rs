@@ -38,7 +38,11 @@ pub struct Deployed {
 ///
 /// # Errors
 /// [`Error`]; the next run goes on from there.
-pub fn run(session: &Session, report: &mut Report<'_>, terminal: &mut Terminal<'_>) -> Result<Option<Deployed>, Error> {
+pub fn run(
+    session: &mut Session,
+    report: &mut Report<'_>,
+    terminal: &mut Terminal<'_>,
+) -> Result<Option<Deployed>, Error> {
     let (client, account_id) = (&session.client, &session.account_id);
     let client_secret = session.config.secrets.need(CLIENT_SECRET)?;
     let tools = Tools::find(&session.repository)?;
@@ -48,7 +52,8 @@ pub fn run(session: &Session, report: &mut Report<'_>, terminal: &mut Terminal<'
         modules.insert(role, content::modules(&main_of(&session.repository, role))?);
     }
 
-    let observed = observe(client, account_id, &session.templates)?;
+    let observed = observe(client, account_id, &mut session.templates)?;
+    let session = &*session;
     let state_title = session.templates.iter().find_map(|template| template.namespace_of(STATE_KV)).unwrap_or_default();
     let state_namespace = observed.namespaces.get(state_title).map(|there| &there.namespace);
     // To fetch an encrypted state nobody needs the key, which stays in Workers that have it.

@@ -66,17 +66,20 @@ pub fn mark_of(version: &Version) -> Option<Mark> {
     Mark::parse(&var.value)
 }
 
-/// Looks at the account.
+/// Looks at the account. Templates learn of delta queues that are left over and have to be emptied ([`Template::drain`]).
 ///
 /// # Errors
 /// [`ApiError`].
-pub fn observe(client: &Client, account_id: &str, templates: &[Template]) -> Result<Observed, ApiError> {
+pub fn observe(client: &Client, account_id: &str, templates: &mut [Template]) -> Result<Observed, ApiError> {
     let mut observed = Observed { subdomain: workers::subdomain(client, account_id)?, ..Observed::default() };
-    for template in templates {
+    for template in &*templates {
         observed.workers.extend(worker(client, account_id, template.name())?.map(|worker| (template.role(), worker)));
     }
+    let there = queues::list(client, account_id)?;
+    let own: Vec<String> = templates.iter().map(|template| template.name().to_owned()).collect();
+    templates.iter_mut().for_each(|template| template.drain(&there, &own));
     let names: BTreeSet<String> = templates.iter().flat_map(Template::queues).collect();
-    for queue in queues::list(client, account_id)? {
+    for queue in there {
         if names.contains(&queue.name) {
             observed.queues.insert(queue.name.clone(), queue);
         }

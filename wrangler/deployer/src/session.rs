@@ -11,7 +11,6 @@ use tributary_local::secrets::Secret;
 
 use crate::cloudflare::accounts;
 use crate::cloudflare::client::{BASE_URL, Client};
-use crate::cloudflare::queues;
 use crate::config::read::Invocation;
 use crate::config::secrets::{API_TOKEN, CLIENT_SECRET, METRICS_TOKEN};
 use crate::config::vars::Role;
@@ -85,7 +84,7 @@ impl Session {
             let path = repository.join(format!("wrangler/{}.toml", role.as_str()));
             fs::read_to_string(&path).map_err(at(&path))
         };
-        let mut templates = template::load(&read(Role::Consumer)?, &read(Role::Producer)?, &config)?;
+        let templates = template::load(&read(Role::Consumer)?, &read(Role::Producer)?, &config)?;
         let account_id = match &config.account_id {
             Some(id) => id.clone(),
             None => {
@@ -94,8 +93,6 @@ impl Session {
                 account.id
             }
         };
-        let (there, own) = (queues::list(&client, &account_id)?, names_of(&templates));
-        templates.iter_mut().for_each(|template| template.drain(&there, &own));
         let folder = repository.join(".run/deploy").join(&account_id).join(config.names.installation());
         fs::create_dir_all(&folder).map_err(at(&folder))?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(at(&folder))?;
@@ -142,11 +139,6 @@ impl Session {
         let token = made.or_else(|| secrets.get(METRICS_TOKEN)).cloned().map(Access::Bearer);
         token.or_else(|| secrets.get(CLIENT_SECRET).cloned().map(Access::ClientSecret))
     }
-}
-
-/// The Workers' names.
-fn names_of(templates: &[Template]) -> Vec<String> {
-    templates.iter().map(|template| template.name().to_owned()).collect()
 }
 
 /// Two commands in one folder would take each other's files. The system takes the lock back when we are gone.
