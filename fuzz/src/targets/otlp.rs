@@ -35,8 +35,8 @@ pub fn run(data: &[u8]) {
     let metrics_and_target = u64::try_from(data.len()).unwrap_or(u64::MAX);
     assert!(refused + metrics.reserved_points <= points + metrics_and_target, "{refused} of {points} refused");
     assert!(metrics.overflowed <= points);
-    let names = metrics.delta.families().map(|family| family.descriptor().name());
-    assert!(names.clone().all(|name| name == TARGET_INFO || !is_reserved(name)), "a name that is not theirs");
+    let mut names = metrics.delta.families().map(|family| family.descriptor().name());
+    assert!(names.all(|name| name == TARGET_INFO || !is_reserved(name)), "a name that is not theirs");
     assert!(metrics.reserved.iter().all(|name| is_reserved(name)));
     let series: usize = metrics.delta.families().map(|family| family.series().len()).sum();
     assert!(series <= 2 * MAX_MESSAGE_SERIES + 1, "{series} series");

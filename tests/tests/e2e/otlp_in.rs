@@ -65,7 +65,10 @@ fn labels<'a>(job: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a st
     scope.iter().chain(more).copied().collect()
 }
 
-fn expect(consumer: &Consumer, expected: &[(&str, &[(&str, &str)], f64)]) {
+/// Name, labels and value of a sample.
+type Sample<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
+fn expect(consumer: &Consumer, expected: &[Sample<'_>]) {
     eventually(LIMIT, "the points on /metrics", || {
         let metrics = consumer.metrics()?;
         for (name, labels, value) in expected {
