@@ -1,7 +1,7 @@
 //! The form in which exponential histograms are written: one for each, so that equal ones are equal bytes.
 
 use super::{
-    ExponentialBuckets, ExponentialError, ExponentialHistogram,
+    ExponentialBuckets, ExponentialError, ExponentialHistogram, Signs,
     bounds::{MAX_SCALE, MIN_SCALE, index_range},
     buckets::check_index,
 };
@@ -23,8 +23,9 @@ impl ExponentialHistogram {
         if sum.is_some_and(f64::is_nan) {
             return Err(ExponentialError::SumNotANumber);
         }
-        let built = Self { scale, zero_count, zero_boundary, positive, negative, sum: sum.map(|sum| sum + 0.0) };
-        let counts = built.positive.count().zip(built.negative.count());
+        let signs = Box::new(Signs { positive, negative });
+        let built = Self { scale, zero_count, zero_boundary, signs, sum: sum.map(|sum| sum + 0.0) };
+        let counts = built.positive().count().zip(built.negative().count());
         let count = counts.and_then(|(positive, negative)| positive.checked_add(negative)?.checked_add(zero_count));
         if count.ok_or(ExponentialError::CountOverflow)? == 0 {
             return if built == Self::default() { Ok(built) } else { form("more than nothing without a count") };
@@ -38,7 +39,7 @@ impl ExponentialHistogram {
             return form("the end of the zero bucket");
         }
         let is_covered = |index: i64| zero_boundary.is_some_and(|boundary| index < boundary.into());
-        for buckets in [&built.positive, &built.negative] {
+        for buckets in [built.positive(), built.negative()] {
             let Some(range) = buckets.range() else {
                 if buckets.offset != 0 {
                     return form("the offset of no buckets");

@@ -98,23 +98,21 @@ pub struct ExponentialHistogram {
     zero_count: u64,
     /// The zero bucket ends at `base^zero_boundary`; `None`: at 0.
     zero_boundary: Option<i32>,
+    /// Boxed, so that values of other kinds are not twice as long for it.
+    signs: Box<Signs>,
+    sum: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Signs {
     positive: ExponentialBuckets,
     negative: ExponentialBuckets,
-    sum: Option<f64>,
 }
 
 impl Default for ExponentialHistogram {
     /// Without observations.
     fn default() -> Self {
-        let none = ExponentialBuckets::default;
-        Self {
-            scale: MAX_SCALE,
-            zero_count: 0,
-            zero_boundary: None,
-            positive: none(),
-            negative: none(),
-            sum: Some(0.0),
-        }
+        Self { scale: MAX_SCALE, zero_count: 0, zero_boundary: None, signs: Box::default(), sum: Some(0.0) }
     }
 }
 
@@ -172,8 +170,10 @@ impl ExponentialHistogram {
             scale: scale_now,
             zero_count: 0,
             zero_boundary: None,
-            positive: folded(of_positive, &positive),
-            negative: folded(of_negative, &negative),
+            signs: Box::new(Signs {
+                positive: folded(of_positive, &positive),
+                negative: folded(of_negative, &negative),
+            }),
             sum: sum.map(|sum| sum + 0.0),
         };
         built.widen(match boundary {
@@ -214,13 +214,13 @@ impl ExponentialHistogram {
     /// Observations above the zero bucket. Buckets that it covers can stand there, empty.
     #[must_use]
     pub const fn positive(&self) -> &ExponentialBuckets {
-        &self.positive
+        &self.signs.positive
     }
 
     /// Observations below the negative of the zero bucket's threshold. Buckets that it covers can stand there, empty.
     #[must_use]
     pub const fn negative(&self) -> &ExponentialBuckets {
-        &self.negative
+        &self.signs.negative
     }
 
     /// The sum of all observations; `None` where it is not known.
@@ -232,14 +232,14 @@ impl ExponentialHistogram {
     /// How many observations there are: all counts together, which cannot overflow.
     #[must_use]
     pub fn count(&self) -> u64 {
-        let counts = self.positive.counts.iter().chain(&self.negative.counts);
+        let counts = self.signs.positive.counts.iter().chain(&self.signs.negative.counts);
         counts.fold(self.zero_count, |sum, count| sum.saturating_add(*count))
     }
 
     /// Says whether an observation can have been below zero, so that the sum may fall.
     #[must_use]
     pub fn takes_negatives(&self) -> bool {
-        !self.negative.counts.is_empty() || self.sum.is_some_and(|sum| sum < 0.0)
+        !self.signs.negative.counts.is_empty() || self.sum.is_some_and(|sum| sum < 0.0)
     }
 
     /// Index of the bucket `(base^index, base^(index + 1)]` of a scale that holds a value, which is finite and above 0.
@@ -284,8 +284,10 @@ impl ExponentialHistogram {
             // All counts together fit.
             zero_count: self.zero_count.saturating_add(other.zero_count),
             zero_boundary: None,
-            positive: fold(scale, positive, &[(self.scale, &self.positive), (other.scale, &other.positive)]),
-            negative: fold(scale, negative, &[(self.scale, &self.negative), (other.scale, &other.negative)]),
+            signs: Box::new(Signs {
+                positive: fold(scale, positive, &[(self.scale, self.positive()), (other.scale, other.positive())]),
+                negative: fold(scale, negative, &[(self.scale, self.negative()), (other.scale, other.negative())]),
+            }),
             sum,
         };
         merged.widen(boundaries.into_iter().flatten().max());
@@ -295,13 +297,13 @@ impl ExponentialHistogram {
     /// The counts of both signs at a scale that is not finer: negative, positive.
     pub(crate) fn folded(&self, scale: i32) -> [ExponentialBuckets; 2] {
         let down = steps(self.scale, scale);
-        [&self.negative, &self.positive]
+        [self.negative(), self.positive()]
             .map(|buckets| fold(scale, buckets.range().map(|range| range.down(down)), &[(self.scale, buckets)]))
     }
 
     /// The first and last index that ever held anything: positive, negative.
     pub(crate) fn ranges(&self) -> [Option<Range>; 2] {
-        [self.positive.range(), self.negative.range()]
+        [self.signs.positive.range(), self.signs.negative.range()]
     }
 
     fn boundary_at(&self, scale: i32) -> Option<i64> {
@@ -310,7 +312,8 @@ impl ExponentialHistogram {
 
     /// Ends the zero bucket at a bound of the scale.
     fn widen(&mut self, boundary: Option<i64>) {
-        let swallowed = swallow(&mut self.positive, boundary).saturating_add(swallow(&mut self.negative, boundary));
+        let swallowed =
+            swallow(&mut self.signs.positive, boundary).saturating_add(swallow(&mut self.signs.negative, boundary));
         self.zero_count = self.zero_count.saturating_add(swallowed);
         // Within ±1075 · 2^20.
         self.zero_boundary = boundary.and_then(|boundary| i32::try_from(boundary).ok());
@@ -318,6 +321,6 @@ impl ExponentialHistogram {
 
     /// Nothing but the zero bucket and the negative ones hold what is below zero.
     fn has_impossible_sum(&self) -> bool {
-        self.sum.is_some_and(|sum| sum < 0.0) && self.negative.counts.is_empty() && self.zero_boundary.is_none()
+        self.sum.is_some_and(|sum| sum < 0.0) && self.signs.negative.counts.is_empty() && self.zero_boundary.is_none()
     }
 }

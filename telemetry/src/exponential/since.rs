@@ -23,8 +23,8 @@ impl ExponentialHistogram {
             old_zero_count = old_zero_count.saturating_add(swallow(&mut before, boundary));
             subtract(own, &before)
         };
-        let positive = left(&self.positive, &old.positive)?;
-        let negative = left(&self.negative, &old.negative)?;
+        let positive = left(self.positive(), old.positive())?;
+        let negative = left(self.negative(), old.negative())?;
         let zero_count = self.zero_count.checked_sub(old_zero_count)?;
         let parts = |sum| ExponentialParts {
             scale: self.scale,
