@@ -242,6 +242,9 @@ impl Family {
     /// `None` where the description is none that a family can have; a [`crate::Family`] has no such.
     fn new(description: &Description<'_>) -> Option<Self> {
         let Description { name, help, unit, kind, labels, bounds } = *description;
+        if matches!(kind, MetricKind::UpDown | MetricKind::Exponential) {
+            return None;
+        }
         Some(Self {
             descriptor: FamilyDescriptor::new(name, help, unit, kind).ok()?,
             labels: labels.iter().map(|name| LabelName::new(*name)).collect::<Result<_, _>>().ok()?,
@@ -271,7 +274,7 @@ impl Family {
     fn begin(&self, family: usize, labels: LabelSet) -> Series {
         let pending = match self.descriptor.kind() {
             MetricKind::Counter => Pending::Counter(0),
-            // The registry hands no family of the two out.
+            // There are no families of the last two.
             MetricKind::Gauge | MetricKind::UpDown | MetricKind::Exponential => Pending::Gauge(None),
             MetricKind::Histogram => {
                 Pending::Histogram { counts: vec![0; self.bounds.as_slice().len().saturating_add(1)], sum: 0.0 }

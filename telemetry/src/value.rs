@@ -301,6 +301,11 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_no_longer_than_a_histogram_under_bounds() {
+        assert!(size_of::<Value>() <= size_of::<Histogram>() + 8, "{}", size_of::<Value>());
+    }
+
+    #[test]
     fn counter_overflow_is_an_error() {
         let most = Value::Counter(u64::MAX);
         assert_eq!(most.merged(&Value::Counter(1)), Err(MergeError::CountOverflow));

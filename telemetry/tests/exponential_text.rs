@@ -142,7 +142,7 @@ fn the_grid_is_four_bounds_a_power_of_two_and_grows_by_powers() {
     let mut state = Snapshot::new(1);
     // Around 1.5, and fine.
     apply(&mut state, "a", &observed(10, 600, &[1, 2, 3]));
-    let quarters = [1.0, 1.189207115002721, 1.4142135623730951, 1.6817928305074288, 2.0];
+    let quarters = [0.0, 0.25, 0.5, 0.75, 1.0].map(f64::exp2);
     let with_ends = |bounds: &[f64]| [&[0.0], bounds, &[f64::INFINITY]].concat();
     assert_eq!(bounds(&state, 18).len(), 7);
     for (bound, expected) in bounds(&state, 18).iter().zip(with_ends(&quarters)) {

@@ -211,6 +211,8 @@ mod tests {
             (MetricKind::Counter, &["", "_total", "_created"][..]),
             (MetricKind::Gauge, &[""]),
             (MetricKind::Histogram, &["", "_bucket", "_count", "_sum", "_created"]),
+            (MetricKind::UpDown, &[""]),
+            (MetricKind::Exponential, &["", "_bucket", "_count", "_sum", "_created"]),
         ] {
             for suffix in ["", "_total", "_created", "_bucket", "_count", "_sum", "_other", "x"] {
                 assert_eq!(selects(&format!("f_x{suffix}"), kind), suffixes.contains(&suffix), "{kind} {suffix}");

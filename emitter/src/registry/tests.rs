@@ -104,14 +104,16 @@ fn what_contradicts_a_family_or_cannot_be_a_label_is_counted_and_harms_nobody() 
         registry.place(&ORDERS, &[&long, "yes"]),
         registry.place(&describe("not legal", MetricKind::Counter, &[]), &[]),
         registry.place(&describe("c", MetricKind::Counter, &["le"]), &["1"]),
+        registry.place(&describe("u", MetricKind::UpDown, &[]), &[]),
+        registry.place(&describe("e", MetricKind::Exponential, &[]), &[]),
     ];
-    assert_eq!(wrong, [Place::Invalid; 6]);
+    assert_eq!(wrong, [Place::Invalid; 8]);
     wrong.into_iter().for_each(|place| registry.add(place, 1));
     // A handle of another registry, and one of another kind.
     registry.add(Place::At(99), 1);
     registry.observe(place, 1.0);
     let drained = registry.drain();
-    assert_eq!((drained.invalid, drained.limited), (8, 0));
+    assert_eq!((drained.invalid, drained.limited), (10, 0));
     let of_orders = drained.delta.get("orders", &labels(&[("country", "SE"), ("paid", "yes")]));
     assert_eq!((of_orders, drained.delta.families().len()), (Some(&Value::Counter(1)), 1));
     // A total that would pass 64 bits keeps what it has.

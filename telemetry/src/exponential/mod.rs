@@ -4,9 +4,10 @@
 //! What they merge into depends on what was observed alone, not on order and grouping. The rules that make it so:
 //!
 //! - **Scale.** Of two the coarser. Each step down puts two buckets together, `(base^2i, base^(2i + 2)]`, so it commutes
-//!   with everything else. Where the buckets of a sign would be more than [`MAX_EXPONENTIAL_BUCKETS`], it goes down until
-//!   they are not. What counts there is the range from the lowest to the highest bucket that ever held anything: a range
-//!   that shrank when the zero bucket swallowed its lower end would make the scale depend on what came first.
+//!   with everything else. Where the buckets of a sign would be more than
+//!   [`limits::MAX_EXPONENTIAL_BUCKETS`](crate::limits::MAX_EXPONENTIAL_BUCKETS), it goes down until they are not. What
+//!   counts there is the range from the lowest to the highest bucket that ever held anything: a range that shrank when the
+//!   zero bucket swallowed its lower end would make the scale depend on what came first.
 //! - **Zero bucket.** Of two the wider one, and it ends at a bound of the scale: a threshold within a bucket moves up to
 //!   the bucket's end. OpenTelemetry asks for that where the bucket is populated; always, it is the same whether a bucket
 //!   is populated before or after. Buckets that end within it are swallowed. A threshold under which nothing was
@@ -17,10 +18,21 @@
 //! are not those of the total.
 
 mod bounds;
+mod buckets;
+mod form;
+#[cfg(feature = "otlp")]
+mod since;
 
-pub(crate) use self::bounds::index_range;
-use self::bounds::{MAX_SCALE, MIN_SCALE, bound, index};
-use crate::{MergeError, limits::MAX_EXPONENTIAL_BUCKETS};
+pub use self::buckets::ExponentialBuckets;
+pub(crate) use self::{
+    bounds::index_range,
+    buckets::{Range, steps},
+};
+use self::{
+    bounds::{MAX_SCALE, MIN_SCALE, bound, index},
+    buckets::{boundary_at_scale, boundary_down, check_index, fitting_scale, fold, swallow},
+};
+use crate::MergeError;
 
 /// Why parts are no exponential histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,36 +69,6 @@ pub enum ExponentialError {
     },
 }
 
-/// Counts of one sign.
-///
-/// Shape: counts are not cumulative; that at position `p` is of bucket `offset + p`, which holds absolute values in
-/// `(base^index, base^(index + 1)]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExponentialBuckets {
-    /// Index of the first bucket.
-    pub offset: i32,
-    /// One count for each bucket from there on.
-    pub counts: Vec<u64>,
-}
-
-impl ExponentialBuckets {
-    /// The first and the last index, of any that there are.
-    fn range(&self) -> Option<Range> {
-        let low = i64::from(self.offset);
-        let len = i64::try_from(self.counts.len()).ok().filter(|len| *len > 0)?;
-        Some(Range { low, high: low.saturating_add(len - 1) })
-    }
-
-    fn count(&self) -> Option<u64> {
-        self.counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count))
-    }
-
-    /// The counts with the index of each.
-    fn indexed(&self) -> impl Iterator<Item = (i64, u64)> {
-        (i64::from(self.offset)..).zip(self.counts.iter().copied())
-    }
-}
-
 /// What an exponential histogram is made from, as the fields of an OTLP data point say it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExponentialParts {
@@ -106,117 +88,31 @@ pub struct ExponentialParts {
 
 /// An exponential histogram.
 ///
-/// Shape: see [`ExponentialBuckets`]; at most [`MAX_EXPONENTIAL_BUCKETS`] a sign, the scale from -11 to 20. All counts fit 64
-/// bits together. Buckets that the zero bucket covers are empty. Equal observations are equal histograms, however they
-/// were merged (but for the rounding of sums).
+/// Shape: see [`ExponentialBuckets`]; of each sign at most
+/// [`limits::MAX_EXPONENTIAL_BUCKETS`](crate::limits::MAX_EXPONENTIAL_BUCKETS), the scale from -11 to 20. All counts fit 64
+/// bits together. Buckets that the zero bucket covers are empty. Equal observations are equal histograms, however they were
+/// merged (but for the rounding of sums).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExponentialHistogram {
     scale: i32,
     zero_count: u64,
     /// The zero bucket ends at `base^zero_boundary`; `None`: at 0.
     zero_boundary: Option<i32>,
-    positive: ExponentialBuckets,
-    negative: ExponentialBuckets,
+    /// Boxed, so that values of other kinds are not twice as long for it.
+    signs: Box<Signs>,
     sum: Option<f64>,
 }
 
-/// Indices, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Range {
-    pub(crate) low: i64,
-    pub(crate) high: i64,
-}
-
-impl Range {
-    /// The same at a scale that is coarser by `steps`.
-    pub(crate) fn down(self, steps: u32) -> Self {
-        Self { low: self.low >> steps.min(63), high: self.high >> steps.min(63) }
-    }
-
-    pub(crate) fn union(one: Option<Self>, other: Option<Self>) -> Option<Self> {
-        match (one, other) {
-            (Some(one), Some(other)) => Some(Self { low: one.low.min(other.low), high: one.high.max(other.high) }),
-            (one, other) => one.or(other),
-        }
-    }
-
-    /// How many indices.
-    pub(crate) fn len(self) -> usize {
-        usize::try_from(self.high.saturating_sub(self.low).saturating_add(1)).unwrap_or(usize::MAX)
-    }
-}
-
-/// How many steps it is from a scale down to another.
-pub(crate) fn steps(from: i32, to: i32) -> u32 {
-    u32::try_from(i64::from(from) - i64::from(to)).unwrap_or(0)
-}
-
-/// The end of a zero bucket at a scale that is coarser by `steps`: the next bound there.
-fn boundary_down(boundary: i64, steps: u32) -> i64 {
-    -((-boundary) >> steps.min(63))
-}
-
-/// The same at any scale. At one that is finer it is the same bound, but for the one that is beyond all floats.
-fn boundary_at_scale(boundary: i64, from: i32, to: i32) -> i64 {
-    let (_, highest) = index_range(to);
-    boundary_down(boundary << steps(to, from).min(32), steps(from, to)).min(highest.saturating_add(1))
-}
-
-/// The finest scale from `scale` down at which both ranges have few enough buckets.
-fn fitting_scale(scale: i32, ranges: [Option<Range>; 2]) -> i32 {
-    let fits = |scale_now: i32| {
-        let down = steps(scale, scale_now);
-        ranges.iter().flatten().all(|range| range.down(down).len() <= MAX_EXPONENTIAL_BUCKETS)
-    };
-    (MIN_SCALE..=scale).rev().find(|scale| fits(*scale)).unwrap_or(MIN_SCALE)
-}
-
-/// Adds buckets of several scales up at one that is not finer. What is outside of the range that is given there is left out;
-/// the counts fit 64 bits together.
-fn fold(scale: i32, range: Option<Range>, sources: &[(i32, &ExponentialBuckets)]) -> ExponentialBuckets {
-    let Some(range) = range else { return ExponentialBuckets::default() };
-    let mut counts = vec![0_u64; range.len().min(MAX_EXPONENTIAL_BUCKETS)];
-    for (of_scale, buckets) in sources {
-        let down = steps(*of_scale, scale).min(63);
-        if down == 0 {
-            let ahead = i64::from(buckets.offset).saturating_sub(range.low);
-            let [skipped_places, skipped_counts] = [ahead.max(0), ahead.saturating_neg().max(0)]
-                .map(|skipped| usize::try_from(skipped).unwrap_or(usize::MAX));
-            let places = counts.get_mut(skipped_places..).unwrap_or_default();
-            let added = buckets.counts.get(skipped_counts..).unwrap_or_default();
-            places.iter_mut().zip(added).for_each(|(sum, count)| *sum = sum.saturating_add(*count));
-            continue;
-        }
-        for (index, count) in buckets.indexed().filter(|(_, count)| *count > 0) {
-            let place = usize::try_from((index >> down).saturating_sub(range.low)).unwrap_or(usize::MAX);
-            if let Some(sum) = counts.get_mut(place) {
-                *sum = sum.saturating_add(count);
-            }
-        }
-    }
-    ExponentialBuckets { offset: i32::try_from(range.low).unwrap_or(i32::MIN), counts }
-}
-
-/// Empties the buckets that end within the zero bucket; returns what was in them.
-fn swallow(buckets: &mut ExponentialBuckets, boundary: Option<i64>) -> u64 {
-    let Some(boundary) = boundary else { return 0 };
-    let within = usize::try_from(boundary.saturating_sub(buckets.offset.into())).unwrap_or(0);
-    let within = buckets.counts.iter_mut().take(within);
-    within.fold(0, |sum, count| sum.saturating_add(std::mem::take(count)))
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Signs {
+    positive: ExponentialBuckets,
+    negative: ExponentialBuckets,
 }
 
 impl Default for ExponentialHistogram {
     /// Without observations.
     fn default() -> Self {
-        let none = ExponentialBuckets::default;
-        Self {
-            scale: MAX_SCALE,
-            zero_count: 0,
-            zero_boundary: None,
-            positive: none(),
-            negative: none(),
-            sum: Some(0.0),
-        }
+        Self { scale: MAX_SCALE, zero_count: 0, zero_boundary: None, signs: Box::default(), sum: Some(0.0) }
     }
 }
 
@@ -274,8 +170,10 @@ impl ExponentialHistogram {
             scale: scale_now,
             zero_count: 0,
             zero_boundary: None,
-            positive: folded(of_positive, &positive),
-            negative: folded(of_negative, &negative),
+            signs: Box::new(Signs {
+                positive: folded(of_positive, &positive),
+                negative: folded(of_negative, &negative),
+            }),
             sum: sum.map(|sum| sum + 0.0),
         };
         built.widen(match boundary {
@@ -286,62 +184,6 @@ impl ExponentialHistogram {
         // Everything else: whether a bucket that is covered was in the range or not.
         built.zero_count = 0;
         built.zero_count = count.saturating_sub(built.count());
-        if built.has_impossible_sum() { Err(ExponentialError::NegativeSum) } else { Ok(built) }
-    }
-
-    /// Builds a histogram from the form in which it is written.
-    ///
-    /// # Errors
-    /// Every [`ExponentialError`] but that of the threshold.
-    pub(crate) fn from_canonical(
-        scale: i32,
-        (zero_count, zero_boundary): (u64, Option<i32>),
-        positive: ExponentialBuckets,
-        negative: ExponentialBuckets,
-        sum: Option<f64>,
-    ) -> Result<Self, ExponentialError> {
-        let form = |what| Err(ExponentialError::Form { what });
-        if sum.is_some_and(f64::is_nan) {
-            return Err(ExponentialError::SumNotANumber);
-        }
-        let built = Self { scale, zero_count, zero_boundary, positive, negative, sum: sum.map(|sum| sum + 0.0) };
-        let counts = built.positive.count().zip(built.negative.count());
-        let count = counts.and_then(|(positive, negative)| positive.checked_add(negative)?.checked_add(zero_count));
-        if count.ok_or(ExponentialError::CountOverflow)? == 0 {
-            return if built == Self::default() { Ok(built) } else { form("more than nothing without a count") };
-        }
-        if !(MIN_SCALE..=MAX_SCALE).contains(&scale) {
-            return form("the scale");
-        }
-        let (lowest, highest) = index_range(scale);
-        let is_outside = |boundary: i64| boundary < lowest || boundary > highest.saturating_add(1);
-        if zero_boundary.is_some_and(|boundary| zero_count == 0 || is_outside(boundary.into())) {
-            return form("the end of the zero bucket");
-        }
-        let is_covered = |index: i64| zero_boundary.is_some_and(|boundary| index < boundary.into());
-        for buckets in [&built.positive, &built.negative] {
-            let Some(range) = buckets.range() else {
-                if buckets.offset != 0 {
-                    return form("the offset of no buckets");
-                }
-                continue;
-            };
-            if buckets.counts.len() > MAX_EXPONENTIAL_BUCKETS {
-                return form("too many buckets");
-            }
-            check_index(scale, range.low)?;
-            check_index(scale, range.high)?;
-            if buckets.indexed().any(|(index, count)| count > 0 && is_covered(index)) {
-                return form("a count within the zero bucket");
-            }
-            let ends = [(range.low, buckets.counts.first()), (range.high, buckets.counts.last())];
-            if ends.iter().any(|(index, count)| *count == Some(&0) && !is_covered(*index)) {
-                return form("an empty bucket at an end");
-            }
-        }
-        if scale != MAX_SCALE && built.ranges() == [None, None] {
-            return form("a scale without buckets");
-        }
         if built.has_impossible_sum() { Err(ExponentialError::NegativeSum) } else { Ok(built) }
     }
 
@@ -372,13 +214,13 @@ impl ExponentialHistogram {
     /// Observations above the zero bucket. Buckets that it covers can stand there, empty.
     #[must_use]
     pub const fn positive(&self) -> &ExponentialBuckets {
-        &self.positive
+        &self.signs.positive
     }
 
     /// Observations below the negative of the zero bucket's threshold. Buckets that it covers can stand there, empty.
     #[must_use]
     pub const fn negative(&self) -> &ExponentialBuckets {
-        &self.negative
+        &self.signs.negative
     }
 
     /// The sum of all observations; `None` where it is not known.
@@ -390,14 +232,14 @@ impl ExponentialHistogram {
     /// How many observations there are: all counts together, which cannot overflow.
     #[must_use]
     pub fn count(&self) -> u64 {
-        let counts = self.positive.counts.iter().chain(&self.negative.counts);
+        let counts = self.signs.positive.counts.iter().chain(&self.signs.negative.counts);
         counts.fold(self.zero_count, |sum, count| sum.saturating_add(*count))
     }
 
     /// Says whether an observation can have been below zero, so that the sum may fall.
     #[must_use]
     pub fn takes_negatives(&self) -> bool {
-        !self.negative.counts.is_empty() || self.sum.is_some_and(|sum| sum < 0.0)
+        !self.signs.negative.counts.is_empty() || self.sum.is_some_and(|sum| sum < 0.0)
     }
 
     /// Index of the bucket `(base^index, base^(index + 1)]` of a scale that holds a value, which is finite and above 0.
@@ -442,57 +284,26 @@ impl ExponentialHistogram {
             // All counts together fit.
             zero_count: self.zero_count.saturating_add(other.zero_count),
             zero_boundary: None,
-            positive: fold(scale, positive, &[(self.scale, &self.positive), (other.scale, &other.positive)]),
-            negative: fold(scale, negative, &[(self.scale, &self.negative), (other.scale, &other.negative)]),
+            signs: Box::new(Signs {
+                positive: fold(scale, positive, &[(self.scale, self.positive()), (other.scale, other.positive())]),
+                negative: fold(scale, negative, &[(self.scale, self.negative()), (other.scale, other.negative())]),
+            }),
             sum,
         };
         merged.widen(boundaries.into_iter().flatten().max());
         Ok(merged)
     }
 
-    /// What was added since `old`; `None` where `old` did not become this: a count is higher, a scale coarser, a zero bucket
-    /// wider there.
-    pub(crate) fn since(&self, old: &Self) -> Option<Self> {
-        if old.count() == 0 {
-            return Some(self.clone());
-        }
-        let boundary = self.boundary_at(self.scale);
-        if old.scale < self.scale || old.boundary_at(self.scale) > boundary {
-            return None;
-        }
-        let mut old_zero_count = old.zero_count;
-        let mut left = |own: &ExponentialBuckets, buckets: &ExponentialBuckets| {
-            let range = buckets.range().map(|range| range.down(steps(old.scale, self.scale)));
-            let mut before = fold(self.scale, range, &[(old.scale, buckets)]);
-            old_zero_count = old_zero_count.saturating_add(swallow(&mut before, boundary));
-            subtract(own, &before)
-        };
-        let positive = left(&self.positive, &old.positive)?;
-        let negative = left(&self.negative, &old.negative)?;
-        let zero_count = self.zero_count.checked_sub(old_zero_count)?;
-        let parts = |sum| ExponentialParts {
-            scale: self.scale,
-            zero_threshold: self.zero_threshold(),
-            zero_count,
-            positive: positive.clone(),
-            negative: negative.clone(),
-            sum,
-        };
-        let sum = self.sum.zip(old.sum).map(|(sum, old)| sum - old).filter(|sum| !sum.is_nan());
-        // The difference of two rounded sums can be below zero where nothing is, and not zero where nothing was added.
-        Self::new(parts(sum)).or_else(|_| Self::new(parts(sum.map(|_| 0.0)))).ok()
-    }
-
     /// The counts of both signs at a scale that is not finer: negative, positive.
     pub(crate) fn folded(&self, scale: i32) -> [ExponentialBuckets; 2] {
         let down = steps(self.scale, scale);
-        [&self.negative, &self.positive]
+        [self.negative(), self.positive()]
             .map(|buckets| fold(scale, buckets.range().map(|range| range.down(down)), &[(self.scale, buckets)]))
     }
 
     /// The first and last index that ever held anything: positive, negative.
     pub(crate) fn ranges(&self) -> [Option<Range>; 2] {
-        [self.positive.range(), self.negative.range()]
+        [self.signs.positive.range(), self.signs.negative.range()]
     }
 
     fn boundary_at(&self, scale: i32) -> Option<i64> {
@@ -501,7 +312,8 @@ impl ExponentialHistogram {
 
     /// Ends the zero bucket at a bound of the scale.
     fn widen(&mut self, boundary: Option<i64>) {
-        let swallowed = swallow(&mut self.positive, boundary).saturating_add(swallow(&mut self.negative, boundary));
+        let swallowed =
+            swallow(&mut self.signs.positive, boundary).saturating_add(swallow(&mut self.signs.negative, boundary));
         self.zero_count = self.zero_count.saturating_add(swallowed);
         // Within ±1075 · 2^20.
         self.zero_boundary = boundary.and_then(|boundary| i32::try_from(boundary).ok());
@@ -509,22 +321,6 @@ impl ExponentialHistogram {
 
     /// Nothing but the zero bucket and the negative ones hold what is below zero.
     fn has_impossible_sum(&self) -> bool {
-        self.sum.is_some_and(|sum| sum < 0.0) && self.negative.counts.is_empty() && self.zero_boundary.is_none()
+        self.sum.is_some_and(|sum| sum < 0.0) && self.signs.negative.counts.is_empty() && self.zero_boundary.is_none()
     }
-}
-
-/// `own` less `before`, bucket by bucket; `None` where some bucket of `before` has more.
-fn subtract(own: &ExponentialBuckets, before: &ExponentialBuckets) -> Option<ExponentialBuckets> {
-    let mut left = own.clone();
-    for (index, count) in before.indexed().filter(|(_, count)| *count > 0) {
-        let place = usize::try_from(index.saturating_sub(own.offset.into())).ok()?;
-        let of_own = left.counts.get_mut(place)?;
-        *of_own = of_own.checked_sub(count)?;
-    }
-    Some(left)
-}
-
-fn check_index(scale: i32, index: i64) -> Result<(), ExponentialError> {
-    let (lowest, highest) = index_range(scale);
-    if index < lowest || index > highest { Err(ExponentialError::Index { scale, index }) } else { Ok(()) }
 }
