@@ -10,6 +10,7 @@ use confidence_resolver::proto::google::{Struct, Timestamp};
 use confidence_resolver::resolve_logger::ResolveLogger;
 use confidence_resolver::{Client, FlagToApply, Host, ResolvedValue};
 
+use crate::HAS_PIPELINE;
 use crate::clock;
 use crate::entropy;
 use crate::limits::MAX_SCHEMA_BYTES;
@@ -76,6 +77,9 @@ impl Host for WorkerHost {
     }
 
     fn log_resolve(resolve_id: &str, context: &Struct, values: &[ResolvedValue<'_>], client: &Client) {
+        if !HAS_PIPELINE {
+            return;
+        }
         LOGS.with(|logs| {
             let credential = &client.client_credential_name;
             logs.has_resolves.set(true);
@@ -89,7 +93,7 @@ impl Host for WorkerHost {
     }
 
     fn log_assign(resolve_id: &str, assigned_flags: &[FlagToApply<'_>], client: &Client, sdk: &Option<Sdk>) {
-        if assigned_flags.is_empty() {
+        if assigned_flags.is_empty() || !HAS_PIPELINE {
             // No event to report: a resolve that matched nothing.
             return;
         }

@@ -32,7 +32,7 @@ use crate::metrics::Load;
 use crate::recorder::Observation;
 use crate::resolve::Step;
 use crate::state::{Decision, Fetched, Found, LoadedState, StateError};
-use crate::{apply, metrics, resolve};
+use crate::{HAS_PIPELINE, apply, metrics, resolve};
 
 mod materializations;
 
@@ -71,6 +71,10 @@ async fn dispatch(mut request: Request, env: Env, context: &Context, isolate: Rc
         Route::Resolve => {
             let call = resolve::parse(&read_body(&mut request).await?, &isolate.config)?;
             let state = resolver_state(&isolate, &env, context).await?;
+            if !HAS_PIPELINE {
+                let step = resolve::run::<WorkerHost>(call, &state.resolver, &isolate.config, false)?;
+                return Ok(Answer::Reply(Reply::json(200, step.without_records()?.to_json()?)));
+            }
             // Between these two readings: the resolve, and nothing else.
             let start_micros = clock::monotonic_micros();
             let is_sticky = isolate.assignments.is_some();
@@ -136,7 +140,7 @@ async fn after_response(isolate: Rc<Isolate>, env: Env, observation: Option<Obse
 
 /// Sees to it that what was counted outside of a resolve is sent, too: no resolve may come after it.
 async fn report(isolate: Rc<Isolate>, env: Env) {
-    if tributary_emitter::has_recorded() {
+    if HAS_PIPELINE && tributary_emitter::has_recorded() {
         after_response(isolate, env, None).await;
     }
 }
