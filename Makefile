@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run deploy status rollback destroy redrive import cloud test build chaos bench npm lint fmt setup clean
+.PHONY: help run deploy status rollback destroy redrive import cloud test build chaos bench load size npm lint fmt setup clean
 
 # The tools that setup found or built.
 TOOLS := . .run/tools.env;
@@ -58,6 +58,16 @@ chaos: build ## Put the consumer under fire for MINUTES=5 and compare with an or
 bench: build ## Measure against the confidence_resolver crate, and scrapes in workerd
 	@$(TOOLS) cargo bench -p tributary-tests
 
+load: build ## Measure in workerd what the pipeline costs, the queue's way into the Ledger, and scrapes (SECONDS=180)
+	@$(TOOLS) wrangler/build.sh producer+without-pipeline
+	@$(TOOLS) SECONDS=$(or $(SECONDS),180) cargo run --quiet -p tributary-tests --bin load
+	@$(TOOLS) cargo bench -p tributary-tests --bench scrape
+
+size: build ## Say what takes the space of each Worker
+	@$(TOOLS) wrangler/build.sh emitter/example tests/floor
+	@for worker in producer consumer emitter/example tests/floor; do \
+		python3 wrangler/size.py "$$worker" ".run/names/$${worker//\//-}.wasm" "$$worker/build/index_bg.wasm"; done
+
 npm: setup ## Build the npm package for Workers in TypeScript (docs/otel.md)
 	@$(TOOLS) wrangler/npm.sh && cd emitter/npm && npm pack --silent --ignore-scripts >/dev/null && ls "$$PWD"/*.tgz
 
@@ -71,5 +81,5 @@ setup: ## Install what is missing (Rust target, worker-build, wasm-bindgen, prot
 	@wrangler/setup.sh
 
 clean: ## Remove builds, local state and logs
-	rm -rf .run producer/build consumer/build emitter/example/build emitter/otel/example/build emitter/npm/dist \
-		emitter/npm/example/build "$(TARGET)"
+	rm -rf .run producer/build producer/build-* consumer/build emitter/example/build emitter/otel/example/build \
+		emitter/npm/dist emitter/npm/example/build tests/floor/build "$(TARGET)"

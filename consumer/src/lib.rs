@@ -25,6 +25,7 @@ pub mod self_metrics;
 pub mod self_report;
 pub mod state_refresh;
 pub mod status_page;
+pub mod target;
 
 #[cfg(target_arch = "wasm32")]
 mod entry {

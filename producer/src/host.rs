@@ -9,6 +9,7 @@ use confidence_resolver::proto::confidence::flags::resolver::v1::{Sdk, WriteFlag
 use confidence_resolver::proto::google::{Struct, Timestamp};
 use confidence_resolver::{Client, FlagToApply, Host, ResolvedValue};
 
+use crate::HAS_PIPELINE;
 use crate::clock;
 use crate::entropy;
 use crate::limits::MAX_SCHEMA_BYTES;
@@ -71,6 +72,9 @@ impl Host for WorkerHost {
     }
 
     fn log_resolve(_: &str, context: &Struct, values: &[ResolvedValue<'_>], client: &Client) {
+        if !HAS_PIPELINE {
+            return;
+        }
         LOGS.with(|logs| {
             let credential = &client.client_credential_name;
             let mut resolves = logs.resolve.borrow_mut();
@@ -84,7 +88,7 @@ impl Host for WorkerHost {
     }
 
     fn log_assign(resolve_id: &str, assigned_flags: &[FlagToApply<'_>], client: &Client, sdk: &Option<Sdk>) {
-        if assigned_flags.is_empty() {
+        if assigned_flags.is_empty() || !HAS_PIPELINE {
             // No event to report: a resolve that matched nothing.
             return;
         }

@@ -32,6 +32,9 @@ pub mod token;
 
 pub use tributary_emitter::clock;
 
+/// False only in the build that `make load` compares with, which resolves and leaves it at that.
+pub(crate) const HAS_PIPELINE: bool = cfg!(not(feature = "without-pipeline"));
+
 #[cfg(test)]
 mod testing;
 

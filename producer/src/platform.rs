@@ -33,7 +33,7 @@ use crate::metrics::Load;
 use crate::recorder::Observation;
 use crate::resolve::Step;
 use crate::state::{Decision, Fetched, Found, LoadedState, StateError};
-use crate::{apply, metrics, resolve};
+use crate::{HAS_PIPELINE, apply, metrics, resolve};
 
 mod materializations;
 
@@ -45,7 +45,7 @@ use materializations::{go_on, keep};
 /// When the runtime cannot build a response.
 pub async fn answer(request: Request, env: Env, context: Context) -> worker::Result<Response> {
     let has_store = || is_bound(&env, MATERIALIZATIONS_KV_BINDING);
-    let isolate = match isolate::get(|name| env_text(&env, name), || request.cf().map(|cf| cf.colo()), has_store) {
+    let isolate = match isolate::get(|name| env_text(&env, name), || colo(&request), has_store) {
         Ok(isolate) => isolate,
         Err(_) => return respond(&Reply::from(&ApiError::Internal("no randomness")), "*"),
     };
@@ -72,6 +72,10 @@ async fn dispatch(mut request: Request, env: Env, context: &Context, isolate: Rc
         Route::Resolve => {
             let call = resolve::parse(&read_body(&mut request).await?, &isolate.config)?;
             let state = resolver_state(&isolate, &env, context).await?;
+            if !HAS_PIPELINE {
+                let step = resolve::run::<WorkerHost>(call, &state.resolver, &isolate.config, false)?;
+                return Ok(Answer::Reply(Reply::json(200, step.without_records()?.to_json()?)));
+            }
             // Between these two readings: the resolve, and nothing else.
             let start_micros = clock::monotonic_micros();
             let is_sticky = isolate.assignments.is_some();
@@ -137,7 +141,7 @@ async fn after_response(isolate: Rc<Isolate>, env: Env, observation: Option<Obse
 
 /// Sees to it that what was counted outside of a resolve is sent, too: no resolve may come after it.
 async fn report(isolate: Rc<Isolate>, env: Env) {
-    if tributary_emitter::has_recorded() {
+    if HAS_PIPELINE && tributary_emitter::has_recorded() {
         after_response(isolate, env, None).await;
     }
 }
@@ -293,6 +297,13 @@ fn with_cors(response: Response, origin: &str) -> worker::Result<Response> {
         headers.set(name, &value)?;
     }
     Ok(response.with_headers(headers))
+}
+
+/// The data centre, where the runtime says it. By hand: the crate's accessor panics where `cf` is an object without it, as
+/// outside of Cloudflare and in a request that another Worker made up.
+fn colo(request: &Request) -> Option<String> {
+    let cf = Reflect::get(request.inner(), &JsValue::from_str("cf")).ok().filter(JsValue::is_object)?;
+    Reflect::get(&cf, &JsValue::from_str("colo")).ok()?.as_string()
 }
 
 /// Whether there is such a binding.

@@ -17,6 +17,7 @@ use crate::{
         options::View,
         respond::{Answer, Ask, Wanted, answer, refuse, unavailable},
     },
+    target::Target,
 };
 
 thread_local! {
@@ -43,23 +44,24 @@ pub(crate) async fn serve(request: &Request, env: &Env, context: &Context) -> wo
 }
 
 async fn answer_to(request: &Request, env: &Env, context: &Context, config: &Config) -> worker::Result<Answer> {
-    let url = request.url()?;
-    let authorization = status_page::authorization(request)?;
+    let url = request.inner().url();
+    let target = Target::read(&url);
+    let authorization = status_page::authorization(request, target)?;
     let access = access(config, authorization.as_deref());
-    let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let query: Vec<(String, String)> = target.pairs().collect();
     let operator = operator_access(config, authorization.as_deref());
     let pairs = query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    match request::read(request.method().as_ref(), url.path(), operator, pairs) {
+    match request::read(request.method().as_ref(), target.path, operator, pairs) {
         None => {}
         Some(Ok(call)) => return Ok(DeadLetters::new(env).answer(&call).await),
         Some(Err(refusal)) => return Ok(refusal),
     }
-    match import::read(request.method().as_ref(), url.path(), operator, url.query().is_some()) {
+    match import::read(request.method().as_ref(), target.path, operator, target.query.is_some()) {
         None => {}
         Some(Ok(call)) => return imports::answer(call, request, env).await,
         Some(Err(refusal)) => return Ok(refusal),
     }
-    if let Some(refusal) = refuse(request.method().as_ref(), url.path(), access) {
+    if let Some(refusal) = refuse(request.method().as_ref(), target.path, access) {
         return Ok(refusal);
     }
     let (accept, if_none_match) = (request.headers().get("Accept")?, request.headers().get("If-None-Match")?);
@@ -68,7 +70,7 @@ async fn answer_to(request: &Request, env: &Env, context: &Context, config: &Con
         accept: accept.as_deref(),
         accept_encoding: accept_encoding.as_deref(),
         if_none_match: if_none_match.as_deref(),
-        query_bytes: url.query().map_or(0, str::len),
+        query_bytes: target.query.map_or(0, str::len),
         query: &query,
     };
     let wanted = match Wanted::read(ask, config) {

@@ -12,6 +12,7 @@ use crate::{
         Assets, PageAnswer, PageRequest, Route, answer, route, session,
         versions::{Deploy, PRODUCER_HEADER},
     },
+    target::Target,
 };
 
 /// What `wrangler/page.sh` makes of `consumer/status_page/src`.
@@ -23,12 +24,12 @@ const ASSETS: Assets = Assets {
 /// The credentials of a request: see [`session::authorization`].
 ///
 /// # Errors
-/// A URL or header that the platform cannot read.
-pub(crate) fn authorization(request: &Request) -> worker::Result<Option<String>> {
+/// A header that the platform cannot read.
+pub(crate) fn authorization(request: &Request, target: Target<'_>) -> worker::Result<Option<String>> {
     let headers = request.headers();
-    let (url, header, cookie) = (request.url()?, headers.get("Authorization")?, headers.get("Cookie")?);
+    let (header, cookie) = (headers.get("Authorization")?, headers.get("Cookie")?);
     let method = request.inner().method();
-    Ok(session::authorization(&method, url.path(), url.scheme() == "https", header, cookie.as_deref()))
+    Ok(session::authorization(&method, target.path, target.is_https, header, cookie.as_deref()))
 }
 
 /// Answers a request of the status page. `None` where it is none.
@@ -36,14 +37,15 @@ pub(crate) fn authorization(request: &Request) -> worker::Result<Option<String>>
 /// # Errors
 /// What the platform throws while it reads the request or builds the response.
 pub(crate) async fn serve(request: &Request, env: &Env, config: &Config) -> worker::Result<Option<Response>> {
-    let url = request.url()?;
+    let url = request.inner().url();
+    let target = Target::read(&url);
     let method = request.inner().method();
-    let Some(found) = route(&method, url.path()) else { return Ok(None) };
+    let Some(found) = route(&method, target.path) else { return Ok(None) };
     let page_answer = match found {
         Err(refusal) => PageAnswer::from(refusal),
         Ok(route) => {
             let headers = request.headers();
-            let authorization = authorization(request)?;
+            let authorization = authorization(request, target)?;
             let body = if route == Route::Login {
                 body::read(request, MAX_LOGIN_BYTES, MAX_DRAINED_LOGIN_BYTES).await?
             } else {
@@ -53,7 +55,7 @@ pub(crate) async fn serve(request: &Request, env: &Env, config: &Config) -> work
                 ["Accept", "Content-Type", "Sec-Fetch-Site", "If-None-Match", PRODUCER_HEADER]
                     .map(|name| headers.get(name).unwrap_or_default());
             let page_request = PageRequest {
-                is_https: url.scheme() == "https",
+                is_https: target.is_https,
                 authorization: authorization.as_deref(),
                 has_session: authorization.is_some() && !headers.has("Authorization")?,
                 accept: accept.as_deref(),

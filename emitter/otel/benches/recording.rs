@@ -45,7 +45,7 @@ fn sealing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sealing a window");
     for series in [1_u64, 10, 100] {
         let provider = set_up(Resource::builder_empty().build(), |sdk| sdk);
-        let isolate = Isolate::new(StreamId([1; 16]), "bench", Config { flush_interval_ms: 0 });
+        let isolate = Isolate::new(StreamId([1; 16]), "bench", Config { flush_interval_ms: 0, ..Config::default() });
         let counter = provider.meter("bench").u64_counter("requests").build();
         let attributes: Vec<_> = (0..series).map(|n| [KeyValue::new("n", n.to_string())]).collect();
         let mut sequence = 0;

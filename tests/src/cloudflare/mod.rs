@@ -60,7 +60,8 @@ use call::Call;
 use cloud::Cloud;
 use edge::{Broker, Clock};
 use folder::Folder;
-use parts::{Parts, new_state, runtime, start_edge};
+pub use parts::runtime;
+use parts::{Parts, new_state, start_edge};
 use server::{Outcome, Servers};
 use state::{Account, Ports};
 

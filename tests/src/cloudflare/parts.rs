@@ -80,7 +80,10 @@ pub(super) fn new_state(accounts: usize) -> io::Result<State> {
 }
 
 /// The runtime among the npm tools, in the package of this machine's kind.
-pub(super) fn runtime() -> io::Result<PathBuf> {
+///
+/// # Errors
+/// Where it is not installed.
+pub fn runtime() -> io::Result<PathBuf> {
     let packages = repository().join("wrangler/node_modules/@cloudflare");
     let entries = std::fs::read_dir(&packages)
         .map_err(|error| io::Error::other(format!("{}: {error}; run `make setup`", packages.display())))?;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tributary_tests::{http::Reply, installation::Installation, wait::eventually};
+use tributary_tests::{
+    collector::Collector, http::Reply, installation::Installation, producer::Producer, wait::eventually,
+};
 
 fn error(reply: &Reply) -> String {
     let message = reply.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
@@ -127,4 +129,15 @@ fn metrics_are_closed_without_the_token_and_speak_both_formats_with_it() {
     let token = format!("Bearer {}", installation.running.metrics_token().reveal());
     let head = installation.send("HEAD", "/metrics", &[("Authorization", &token)], b"").unwrap();
     assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
+
+#[test]
+fn a_request_of_another_worker_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = Collector::start().unwrap();
+    let producer = Producer::start(folder.path(), queue.url(), &[]).unwrap();
+    // The first of its isolate, which is when it asks where it is.
+    let resolved = producer.resolve_for_worker("somebody", "SE").unwrap();
+    assert!(!resolved["resolvedFlags"].as_array().unwrap().is_empty(), "{resolved}");
+    assert_eq!(resolved["resolvedFlags"], producer.resolve("somebody", "SE").unwrap()["resolvedFlags"]);
 }

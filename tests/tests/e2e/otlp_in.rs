@@ -27,6 +27,7 @@ fn delivery(stream: u8, sequence: u64, resolves: u32, resource_metrics: Vec<u8>)
     let now = now_ms();
     let envelope = Envelope {
         stream_id: StreamId([stream; 16]),
+        ledgers: 1,
         sequence,
         window_start_ms: now - 1_000,
         window_end_ms: now,
