@@ -233,7 +233,7 @@ impl ExponentialHistogram {
     #[must_use]
     pub fn count(&self) -> u64 {
         let counts = self.signs.positive.counts.iter().chain(&self.signs.negative.counts);
-        counts.fold(self.zero_count, |sum, count| sum.saturating_add(*count))
+        counts.fold(self.zero_count, |sum, count| sum.wrapping_add(*count))
     }
 
     /// Says whether an observation can have been below zero, so that the sum may fall.
