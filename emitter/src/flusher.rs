@@ -322,7 +322,7 @@ impl Flusher {
         let fits = self.points.front().is_some_and(|points| bytes.saturating_add(points.len()) <= MAX_FRAGMENT_BYTES);
         let resource_metrics = if fits { self.points.pop_front().unwrap_or_default() } else { Vec::new() };
         bytes = bytes.saturating_add(resource_metrics.len());
-        let mut flag_logs = report.clone();
+        let mut logs = Vec::new();
         let mut assignments = 0_u64;
         let mut fragments = 0_u64;
         while let Some(fragment) = self.fragments.pop_front() {
@@ -333,13 +333,13 @@ impl Flusher {
             }
             bytes = with_fragment;
             self.fragment_bytes = self.fragment_bytes.saturating_sub(fragment.bytes.len());
-            flag_logs.extend_from_slice(&fragment.bytes);
+            logs.extend_from_slice(&fragment.bytes);
             assignments = assignments.saturating_add(fragment.assignments);
             fragments = fragments.saturating_add(1);
         }
         let (window_start_ms, window_end_ms) = window;
         let sequence = self.last_sequence.saturating_add(1);
-        let envelope = Envelope {
+        let mut envelope = Envelope {
             stream_id: self.identity.stream_id,
             ledgers: self.identity.ledgers,
             sequence,
@@ -347,12 +347,13 @@ impl Flusher {
             window_end_ms,
             resolver_id: self.identity.name.clone(),
             dimensions: self.identity.dimensions.clone(),
-            flag_logs,
+            flag_logs: report,
             metrics,
             resource_metrics,
             dropped: std::mem::take(&mut self.dropped),
         };
-        let tombstone = (fragments > 0).then(|| Envelope { flag_logs: report, ..envelope.clone() });
+        let tombstone = (fragments > 0).then(|| envelope.clone());
+        envelope.flag_logs.append(&mut logs);
         self.outbox.add(&envelope, tombstone, assignments)?;
         self.last_sequence = sequence;
         Ok(())

@@ -27,9 +27,19 @@ pub struct Cut {
 /// Bytes that wrapping costs at most: a tag and a length, twice (the record in the request, the item in the record).
 const WRAP_BYTES: usize = 16;
 
+/// Logs of at most this share of the limit stay in one piece: cut smaller, they would fill messages no better.
+const WHOLE_SHARE: usize = 8;
+
 /// Cuts `logs` into fragments of at most `limit` bytes each. Its telemetry, if any, is ignored.
 pub fn cut(logs: WriteFlagLogsRequest, limit: usize) -> Cut {
     let mut cut = Cut::default();
+    let logs = WriteFlagLogsRequest { telemetry_data: None, ..logs };
+    if logs.encoded_len() <= limit / WHOLE_SHARE {
+        let assignments = logs.flag_assigned.iter().map(|assigned| count(assigned.flags.len())).sum();
+        let bytes = logs.encode_to_vec();
+        cut.fragments.extend((!bytes.is_empty()).then_some(Fragment { bytes, assignments }));
+        return cut;
+    }
     for assigned in logs.flag_assigned {
         cut.assigned(assigned, limit);
     }

@@ -157,6 +157,28 @@ impl<'a> Cursor<'a> {
     /// [`Malformed`] where there is no field.
     #[inline]
     pub fn field(&mut self) -> Result<Option<(u32, Field<'a>)>, Malformed> {
+        // Nearly every field has a key of one byte, and of one byte its number or its length.
+        if let [key @ 8..0x80, value @ 0..0x80, rest @ ..] = self.rest {
+            let number = u32::from(*key >> 3);
+            match key & 7 {
+                0 => {
+                    self.rest = rest;
+                    return Ok(Some((number, Field::Varint(u64::from(*value)))));
+                }
+                2 => {
+                    if let Some((bytes, rest)) = rest.split_at_checked(usize::from(*value)) {
+                        self.rest = rest;
+                        return Ok(Some((number, Field::Bytes(bytes))));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.any_field()
+    }
+
+    #[inline(never)]
+    fn any_field(&mut self) -> Result<Option<(u32, Field<'a>)>, Malformed> {
         if self.is_empty() {
             return Ok(None);
         }

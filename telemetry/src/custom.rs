@@ -125,6 +125,10 @@ const fn starts_with(name: &str, prefix: &str) -> bool {
 /// # Errors
 /// Every [`CustomError`].
 pub fn read(set: v1::MetricSet, window_start_ms: u64, window_end_ms: u64) -> Result<CustomMetrics, CustomError> {
+    // Most messages have none.
+    if set.families.is_empty() {
+        return Ok(CustomMetrics::default());
+    }
     let mut series = 0_usize;
     let mut buckets = 0_usize;
     for v1::Series { start_time_ms, value, .. } in set.families.iter().flat_map(|family| &family.series) {

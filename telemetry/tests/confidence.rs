@@ -37,6 +37,20 @@ fn totals_above_32_bits_go_out_in_several_reports() {
 }
 
 #[test]
+fn reasons_that_are_observed_count_as_those_that_are_added_one_by_one() {
+    let reasons = [1, 0, 10, 11, -1, 1, i32::MAX, 7, i32::MIN, 1, 1];
+    for used in 0..=reasons.len() {
+        let (mut observed, mut added) = (TelemetryDelta::new(), TelemetryDelta::new());
+        for telemetry in [&mut observed, &mut added] {
+            telemetry.add_resolves(1, MAX_WIRE_TOTAL - 2);
+        }
+        observed.observe_resolves(&reasons[..used]);
+        reasons[..used].iter().for_each(|reason| added.add_resolves(*reason, 1));
+        assert_eq!(observed, added);
+    }
+}
+
+#[test]
 fn totals_saturate_or_are_refused_at_the_bound_of_the_wire() {
     let mut telemetry = TelemetryDelta::new();
     telemetry.add_resolves(1, u64::MAX);

@@ -11,6 +11,7 @@
 //! | `table` | criterion, and the table at the end |
 //! | `floor` | the least that any program would have to do for the consumer's messages |
 //! | `instructions` | the same work counted by callgrind, with allocations |
+//! | `compression` | what general compressors would do to the messages, counted on demand |
 //!
 //! Left out in the peer's favour: its consumer also reads its snapshot back from JSON and renders the text with every
 //! batch; its state holds none of the pipeline's own series. Ours reports memory and the age of the resolver state,
@@ -23,6 +24,8 @@
     reason = "as in a test: what fails here is a wrong input, and a panic is the report"
 )]
 
+#[path = "peer/compression.rs"]
+mod compression;
 #[path = "peer/consuming.rs"]
 mod consuming;
 #[path = "peer/floor.rs"]

@@ -228,7 +228,7 @@ impl StoredState {
     /// The row that stores a state and its floors.
     pub fn of(state: &Snapshot, floors: &Floors) -> Self {
         // A StoredLedger. The state is nearly all of it, and written without a message for each of its parts.
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(16 << 10);
         state.encode_field(1, &mut bytes);
         let floors = v1::StoredLedger { state: None, floors: floors.to_wire() };
         bytes.append(&mut floors.encode_to_vec());

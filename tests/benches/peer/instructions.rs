@@ -16,7 +16,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-use crate::{consuming, inputs::Inputs, producing, scraping};
+use crate::{compression, consuming, inputs::Inputs, producing, scraping};
 
 /// The argument that makes this process the one that is counted; the path of the inputs follows.
 pub(crate) const CHILD: &str = "--count-instructions-of";
@@ -105,6 +105,9 @@ pub(crate) struct Case<'a> {
 }
 
 fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
+    if std::env::var_os(compression::VARIABLE).is_some() {
+        return compression::cases(inputs);
+    }
     let mut cases = producing::cases(inputs);
     cases.extend(consuming::cases(inputs));
     cases.extend(scraping::cases());
@@ -163,6 +166,9 @@ pub(crate) fn run(inputs: &Inputs) {
             return;
         }
     };
+    if std::env::var_os(compression::VARIABLE).is_some() {
+        compression::print_sizes(inputs);
+    }
     print(&String::from_utf8(child.stdout).unwrap(), &out);
 }
 
