@@ -44,15 +44,15 @@ impl Alone {
         let services = services.each_ref().map(|(name, address)| (*name, address.as_str()));
         let runtime = Runtime::start(&Program::Build { folder: variant.build, fields }, &services);
         let mut alone = Self { runtime, meter: Meter::default(), queue, settle, measured: Measured::default() };
-        alone.turn(Duration::from_secs(1));
+        alone.turn();
         alone.measured = Measured::default();
         alone
     }
 
-    /// Resolves for so long, and lets the producer send what it has.
-    pub(crate) fn turn(&mut self, turn: Duration) {
+    /// Resolves, and lets the producer send what it has.
+    pub(crate) fn turn(&mut self) {
         let before = self.meter.read(&[self.runtime.id()]);
-        let turn = resolves(&self.runtime.address, turn);
+        let turn = resolves(&self.runtime.address);
         thread::sleep(self.settle);
         let cpu = self.meter.read(&[self.runtime.id()]) - before;
         self.measured.add(turn, cpu);

@@ -25,25 +25,27 @@ mod table;
 mod traffic;
 mod whole;
 
-use std::{env, thread, time::Duration};
+use std::{
+    env, thread,
+    time::{Duration, Instant},
+};
 
 use alone::{Alone, reported};
 use cpu::Meter;
 use ledger::Feed;
 use rounds::{Measured, costs, table};
-use traffic::{CONNECTIONS, resolves};
+use traffic::{CONNECTIONS, PATIENCE, RESOLVES, resolves};
 use whole::Whole;
 
 /// What the issue allows the pipeline, in percent of throughput.
 const MOST_PERCENT: f64 = 3.0;
-/// How long a variant resolves at a time.
-const TURN: Duration = Duration::from_millis(1_500);
-/// How long it then has to send what it has: the default flush interval, and some.
+/// How long a variant has after a turn to send what it has: the default flush interval, and some.
 const SETTLE: Duration = Duration::from_millis(1_300);
 const START_ROUNDS: usize = 8;
 const LEDGER_ROUNDS: usize = 3;
-/// What starting, warming up, the Ledger and the first answers take, about, in seconds.
-const FIXED_SECONDS: f64 = 60.0;
+/// What the Ledger and the first answers take, about.
+const AFTER: Duration = Duration::from_secs(40);
+const LEAST_ROUNDS: usize = 3;
 
 /// A way to run the producer.
 pub(crate) struct Variant {
@@ -60,13 +62,8 @@ const VARIANTS: [Variant; 3] = [
 ];
 
 fn main() {
-    let seconds: f64 = env::var("SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(180.0);
-    let round = (TURN + SETTLE).as_secs_f64() * 2.0 * VARIANTS.len() as f64;
-    let rounds = (3..=200).rev().find(|rounds| FIXED_SECONDS + f64::from(*rounds) * round <= seconds).unwrap_or(3);
-    println!(
-        "{rounds} rounds in which each variant resolves for {TURN:?}, {CONNECTIONS} connections, one machine for all; \
-         in brackets the least and the most of the rounds"
-    );
+    let seconds = env::var("SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(180);
+    let until = Instant::now() + Duration::from_secs(seconds).saturating_sub(AFTER);
 
     let mut alone: Vec<Alone> = VARIANTS.iter().map(|variant| Alone::start(variant, SETTLE)).collect();
     let backend = whole::backend();
@@ -77,22 +74,28 @@ fn main() {
         })
         .collect();
     for (whole, ..) in &wholes {
-        resolves(&whole.address, Duration::from_secs(1));
+        resolves(&whole.address);
         thread::sleep(SETTLE);
     }
-    for round in 0..usize::try_from(rounds).unwrap() {
+    let mut rounds = 0;
+    while rounds < LEAST_ROUNDS || Instant::now() < until {
         // Another one begins each time.
         for place in 0..VARIANTS.len() {
-            alone[(place + round) % VARIANTS.len()].turn(TURN);
+            alone[(place + rounds) % VARIANTS.len()].turn();
         }
         for place in 0..VARIANTS.len() {
-            let (whole, meter, measured) = &mut wholes[(place + round) % VARIANTS.len()];
+            let (whole, meter, measured) = &mut wholes[(place + rounds) % VARIANTS.len()];
             let before = meter.read(&whole.processes());
-            let turn = resolves(&whole.address, TURN);
+            let turn = resolves(&whole.address);
             thread::sleep(SETTLE);
             measured.add(turn, meter.read(&whole.processes()) - before);
         }
+        rounds += 1;
     }
+    println!(
+        "{rounds} rounds, in each of which each variant resolves {RESOLVES} times, in {PATIENCE:?} at most; {CONNECTIONS} \
+         connections, one machine for all. Medians; in brackets the least and the most of the rounds."
+    );
 
     // What was not sent was not paid for: then the ratio would say nothing.
     let sent = each_sent(&alone);
