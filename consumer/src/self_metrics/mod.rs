@@ -18,8 +18,8 @@ use tributary_telemetry::{
 
 pub use accounts::{account_entries, accounts, declare_account, declare_accounts, has_account};
 pub use events::{
-    OF_DELIVERIES, batch, custom_folded, custom_refused, delivery, forgotten, imported, kv_write, malformed, not_applied,
-    points_refused, retried, series_folded, series_refused,
+    OF_DELIVERIES, batch, custom_folded, custom_refused, delivery, forgotten, imported, kv_write, malformed,
+    not_applied, points_refused, retried, series_folded, series_refused,
 };
 pub use families::*;
 pub use readings::{LedgerStatus, declare, with_readings};

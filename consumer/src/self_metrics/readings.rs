@@ -9,9 +9,9 @@ use tributary_telemetry::{
 };
 
 use super::{
-    BACKEND_REQUESTS, CUSTOM_FOLDED, CUSTOM_REFUSED, FORGOTTEN_STREAMS, KV_WRITES, LAST_APPLIED, LEDGER_TAKEN, LOST_RECORDS,
-    MESSAGES, NotRecorded, POINTS_REFUSED, RECORDS_MISSING, SERIES, SERIES_FOLDED, SERIES_REFUSED, STREAMS, accounts,
-    declare_account, declare_accounts, labels, set,
+    BACKEND_REQUESTS, CUSTOM_FOLDED, CUSTOM_REFUSED, FORGOTTEN_STREAMS, KV_WRITES, LAST_APPLIED, LEDGER_TAKEN,
+    LOST_RECORDS, MESSAGES, NotRecorded, POINTS_REFUSED, RECORDS_MISSING, SERIES, SERIES_FOLDED, SERIES_REFUSED,
+    STREAMS, accounts, declare_account, declare_accounts, labels, set,
 };
 use crate::{
     backend::delivery::Destination,
