@@ -20,7 +20,6 @@
 mod bounds;
 mod buckets;
 mod form;
-#[cfg(feature = "otlp")]
 mod since;
 
 pub use self::buckets::ExponentialBuckets;
