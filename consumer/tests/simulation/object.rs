@@ -12,7 +12,10 @@ use tributary_consumer::ledger::{
     journal::{Journal, StoredEntry, StoredMark, Write},
     storage::{self, StoredState, StoredStream, StoredTally},
 };
-use tributary_proto::v1::{CommitResponse, commit_response::Verdict};
+use tributary_proto::{
+    envelope::StreamId,
+    v1::{CommitResponse, commit_response::Verdict},
+};
 
 /// Rows that the platform bills.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,7 +33,7 @@ pub(crate) struct Rows {
 /// Rows, memory, and how often each record was applied.
 pub(crate) struct Object {
     resolver_id: &'static str,
-    streams: BTreeMap<String, StoredStream>,
+    streams: HashMap<StreamId, StoredStream>,
     journal: BTreeMap<u64, StoredEntry>,
     mark: Option<StoredMark>,
     state: Option<StoredState>,
@@ -57,7 +60,7 @@ impl Object {
     pub(crate) fn new(resolver_id: &'static str) -> Self {
         Self {
             resolver_id,
-            streams: BTreeMap::new(),
+            streams: HashMap::new(),
             journal: BTreeMap::new(),
             mark: None,
             state: None,
@@ -134,10 +137,10 @@ impl Object {
                 floor_ms: floor_ms.as_u64().unwrap(),
                 account: text(&account),
             };
-            let (_, read) = storage::decode_row(&stored).unwrap();
+            let (stream_id, read) = storage::decode_row(&stored).unwrap();
             assert_eq!(missing.as_u64().unwrap(), read.progress.missing(), "what loading would sum up");
             self.rows.last_fold += 1;
-            self.streams.insert(stored.stream_id.clone(), stored);
+            self.streams.insert(stream_id, stored);
         }
     }
 
@@ -150,7 +153,7 @@ impl Object {
         let Some(book) = &mut self.book else { unreachable!("it was just loaded") };
         let known = commit.streams().into_iter().filter_map(|id| {
             let stored = || {
-                let row = streams.get(&id.to_string())?;
+                let row = streams.get(&id)?;
                 rows.read += 1;
                 Some(storage::decode_row(row).unwrap().1)
             };
@@ -196,9 +199,7 @@ impl Object {
         let rows: BTreeMap<_, _> =
             oldest.into_iter().take(slice).map(|row| storage::decode_row(row).unwrap()).collect();
         self.book(now_ms).forget(&rows, ForgetReason::Bound, now_ms).unwrap();
-        for id in serde_json::from_str::<Vec<String>>(&storage::encode_ids(rows.keys())).unwrap() {
-            self.streams.remove(&id);
-        }
+        self.streams.retain(|stream_id, _| !rows.contains_key(stream_id));
         self.state = self.book.as_ref().map(StoredState::seal);
     }
 
