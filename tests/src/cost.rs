@@ -271,10 +271,8 @@ mod tests {
         let (one, ten) = (Load { isolates: 1e5, ..LOAD }.month(), Load { isolates: 1e5, shards: 10.0, ..LOAD }.month());
         assert!((one.messages - ten.messages).abs() < 1.0 && (one.queue_operations - ten.queue_operations).abs() < 1.0);
         assert!((ten.ledger_gigabyte_seconds - 10.0 * one.ledger_gigabyte_seconds).abs() < 1.0);
-        assert!(
-            ten.ledger_requests > one.ledger_requests && ten.ledger_rows > one.ledger_rows,
-            "batches are less full"
-        );
+        assert!(ten.ledger_requests > one.ledger_requests, "batches are less full");
+        assert!(ten.ledger_rows < one.ledger_rows, "ten journals hold the isolates that one cannot");
     }
 
     #[test]

@@ -6,7 +6,9 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 400.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 24.0;
-const TOP: f64 = 76.0;
+/// Without the rows of the legend.
+const HEAD: f64 = 58.0;
+const LEGEND_ROW: f64 = 18.0;
 const BOTTOM: f64 = 54.0;
 
 /// Colours of lines on light and on dark ground: told apart by people who see red and green alike, and by their dashes.
@@ -119,12 +121,15 @@ impl Plot {
         let ends = |values: &mut dyn Iterator<Item = f64>| {
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (least.min(value), most.max(value)))
         };
+        let legend = self.legend();
+        let rows = legend.iter().map(|(_, row)| *row).fold(1.0, f64::max);
+        let top = HEAD + LEGEND_ROW * rows;
         let (x_least, x_most) = ends(&mut points().map(|(x, _)| x));
         let (y_least, y_most) = ends(&mut points().map(|(_, y)| y).chain(self.limits.iter().map(|(_, level)| *level)));
         let (x_low, x_high, x_ticks) = self.x.span(x_least, x_most);
         let (y_low, y_high, y_ticks) = self.y.span(y_least, y_most);
         let x_of = |x: f64| LEFT + (WIDTH - LEFT - RIGHT) * self.x.place(x, (x_low, x_high));
-        let y_of = |y: f64| HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * self.y.place(y, (y_low, y_high));
+        let y_of = |y: f64| HEIGHT - BOTTOM - (HEIGHT - top - BOTTOM) * self.y.place(y, (y_low, y_high));
         let mut svg = String::new();
         let mut put = |text: String| {
             svg.push_str(&text);
@@ -140,7 +145,7 @@ impl Plot {
         put(format!("<text class=\"title\" x=\"{LEFT}\" y=\"26\">{}</text>", escape(&self.title)));
         for tick in x_ticks {
             let x = x_of(tick);
-            put(format!("<path class=\"grid\" d=\"M{x:.1} {TOP}V{:.1}\"/>", HEIGHT - BOTTOM));
+            put(format!("<path class=\"grid\" d=\"M{x:.1} {top}V{:.1}\"/>", HEIGHT - BOTTOM));
             let y = HEIGHT - BOTTOM + 18.0;
             put(format!("<text class=\"middle\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", short(tick)));
         }
@@ -155,7 +160,7 @@ impl Plot {
             HEIGHT - 12.0,
             escape(self.x.label)
         ));
-        let middle = f64::midpoint(TOP, HEIGHT - BOTTOM);
+        let middle = f64::midpoint(top, HEIGHT - BOTTOM);
         put(format!(
             "<text class=\"middle\" transform=\"translate(18 {middle:.1}) rotate(-90)\">{}</text>",
             escape(self.y.label)
@@ -166,8 +171,7 @@ impl Plot {
             let (x, y) = (WIDTH - RIGHT - 6.0, y - 5.0);
             put(format!("<text class=\"end limit-name\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escape(name)));
         }
-        let mut legend = LEFT;
-        for (index, line) in self.lines.iter().enumerate() {
+        for ((index, line), (left, row)) in self.lines.iter().enumerate().zip(legend) {
             let mut path = String::new();
             for (at, (x, y)) in line.points.iter().copied().filter(is_finite).enumerate() {
                 let _written = write!(path, "{}{:.1} {:.1}", if at == 0 { 'M' } else { 'L' }, x_of(x), y_of(y)).is_ok();
@@ -177,14 +181,27 @@ impl Plot {
             for (x, y) in line.points.iter().copied().filter(is_finite).filter(|_| line.points.len() <= 24) {
                 put(format!("<circle class=\"dot-{index}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.2\"/>", x_of(x), y_of(y)));
             }
-            let next = legend + 26.0;
-            put(format!("<path class=\"line line-{index}\" d=\"M{legend:.1} 50H{next:.1}\"/>"));
-            put(format!("<text x=\"{:.1}\" y=\"54\">{}</text>", next + 6.0, escape(&line.name)));
-            let letters = f64::from(u32::try_from(line.name.chars().count()).unwrap_or(u32::MAX));
-            legend = next + 6.0 + 6.9 * letters + 20.0;
+            let (next, y) = (left + 26.0, 32.0 + LEGEND_ROW * row);
+            put(format!("<path class=\"line line-{index}\" d=\"M{left:.1} {y}H{next:.1}\"/>"));
+            put(format!("<text x=\"{:.1}\" y=\"{}\">{}</text>", next + 6.0, y + 4.0, escape(&line.name)));
         }
         put("</svg>".to_owned());
         svg
+    }
+    /// Where each entry of the legend begins, and in which row, from 1.
+    fn legend(&self) -> Vec<(f64, f64)> {
+        let (mut left, mut row) = (LEFT, 1.0);
+        let mut places = Vec::with_capacity(self.lines.len());
+        for line in &self.lines {
+            let letters = f64::from(u32::try_from(line.name.chars().count()).unwrap_or(u32::MAX));
+            let width = 32.0 + 6.9 * letters;
+            if left > LEFT && left + width > WIDTH - RIGHT {
+                (left, row) = (LEFT, row + 1.0);
+            }
+            places.push((left, row));
+            left += width + 20.0;
+        }
+        places
     }
 }
 
@@ -285,7 +302,7 @@ mod tests {
                 (number("cx="), number("cy="))
             });
             let inside =
-                |(x, y): &(f64, f64)| (LEFT..=WIDTH - RIGHT).contains(x) && (TOP..=HEIGHT - BOTTOM).contains(y);
+                |(x, y): &(f64, f64)| (LEFT..=WIDTH - RIGHT).contains(x) && (HEAD..=HEIGHT - BOTTOM).contains(y);
             let centres: Vec<_> = centres.collect();
             assert!(centres.len() == 2 && centres.iter().all(inside), "{centres:?}");
         }

@@ -214,6 +214,13 @@ impl Object {
         (self.streams.len(), self.book.as_ref().map_or(0, |book| book.journal.len()))
     }
 
+    /// Streams that are remembered, in `streams` or in what the journal would write to it.
+    pub(crate) fn remembered(&self) -> usize {
+        let Some(book) = &self.book else { return self.streams.len() };
+        let both = self.streams.keys().filter(|id| book.journal.row(id).is_some()).count();
+        self.streams.len() + book.journal.len() - both
+    }
+
     /// Rows of `journal` that are beyond its mark, and their bytes.
     pub(crate) fn journal(&self) -> (usize, usize) {
         let mark = self.mark.map_or(0, |mark| mark.sequence);

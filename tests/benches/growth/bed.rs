@@ -150,7 +150,7 @@ impl Bed {
     pub(crate) fn end(&mut self, scenario: &'static str, x: u64, resolves_per_message: u64) -> Point {
         let meter = take();
         let mut object = self.ledger.object.borrow_mut();
-        let (streams, unfolded) = object.streams();
+        let (streams, (_, unfolded)) = (object.remembered(), object.streams());
         let (journal_rows, journal_bytes) = object.journal();
         let (written, read) = (object.rows.written - self.rows.written, object.rows.read - self.rows.read);
         let book = object.book(self.ledger.now_ms);

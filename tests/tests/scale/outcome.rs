@@ -253,7 +253,7 @@ impl Outcome {
         assert!(watch.most_journal_bytes <= MAX_JOURNAL_BYTES + commit_bytes, "and so does the disk");
         assert!(watch.most_bytes <= QUEUE_BYTES * 1.01, "a queue holds what it can");
         let count = |count: usize| u64::try_from(count).unwrap();
-        let stream_rows = servers.iter().map(|server| server.object.streams().0 + server.object.streams().1).sum();
+        let stream_rows = servers.iter().map(|server| server.object.remembered()).sum();
         let busy = |server: &Server| as_f64(server.worked_us) / as_f64(watch.settled_us);
         Self {
             plan: plan.clone(),

@@ -185,8 +185,8 @@ fn ledger_table() -> String {
     for (name, commit) in [("usual, 7 kB", COSTS.commit), ("0.5 MB", COSTS.full_commit)] {
         let messages = messages_of_a_ledger(commit);
         table.push_str(&format!(
-            "| {name} | {} µs | {} | {:.1} |\n",
-            short(commit),
+            "| {name} | {:.2} ms | {} | {:.1} |\n",
+            commit / 1e3,
             short(messages),
             messages / 5_000.0
         ));
