@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run deploy status rollback destroy redrive import cloud test build chaos bench load size npm lint fmt setup clean
+.PHONY: help run deploy status rollback destroy redrive import cloud test build chaos bench load size scale npm lint fmt setup clean
 
 # The tools that setup found or built.
 TOOLS := . .run/tools.env;
@@ -55,8 +55,11 @@ build: setup ## Build both Workers (only what changed)
 chaos: build ## Put the consumer under fire for MINUTES=5 and compare with an oracle (SEED= replays a run)
 	@$(TOOLS) cargo run -p tributary-tests --bin chaos
 
-bench: build ## Measure against the confidence_resolver crate, and scrapes in workerd
+bench: build ## Measure against the confidence_resolver crate, growth, and scrapes in workerd
 	@$(TOOLS) cargo bench -p tributary-tests
+
+scale: setup ## Simulate loads up to 10^8 resolves a second, and outages, and renew docs/scale.md (some minutes; RUN= prints one run)
+	@$(TOOLS) cargo test --profile bench -p tributary-tests --test scale -- --ignored --nocapture
 
 load: build ## Measure in workerd what the pipeline costs, the queue's way into the Ledger, and scrapes (SECONDS=180)
 	@$(TOOLS) wrangler/build.sh producer+without-pipeline

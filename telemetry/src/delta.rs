@@ -183,17 +183,25 @@ impl Delta {
     /// [`DeltaError`]; the delta is unchanged.
     pub fn merge(&mut self, other: &Self) -> Result<(), DeltaError> {
         // Built aside and installed in one step. Copying costs what a batch holds: some hundred series.
-        let mut merged = self.clone();
+        *self = self.clone().merged(other)?;
+        Ok(())
+    }
+
+    /// As [`Delta::merge`], for a delta that is given up where it fails: nothing of it is copied, so that adding up many
+    /// costs what they hold and not what is there already.
+    ///
+    /// # Errors
+    /// [`DeltaError`]
+    pub fn merged(mut self, other: &Self) -> Result<Self, DeltaError> {
         if let Some(start) = other.start_time_ms {
-            merged.set_start(start);
+            self.set_start(start);
         }
         for family in other.families.values() {
             for (labels, value) in &family.series {
-                merged.add(&family.descriptor, labels.clone(), value.clone())?;
+                self.add(&family.descriptor, labels.clone(), value.clone())?;
             }
         }
-        *self = merged;
-        Ok(())
+        Ok(self)
     }
 
     /// Adds what of `other` fits and gives back the rest: series of a family that is known here with another kind, or whose

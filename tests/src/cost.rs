@@ -5,7 +5,7 @@
 //! November 2026. Not in it, because with and without us they are the same: the requests and CPU time of the producer.
 
 /// Seconds of a month of 730 hours.
-const MONTH_SECONDS: f64 = 2_628_000.0;
+pub const MONTH_SECONDS: f64 = 2_628_000.0;
 /// Queue operations are counted by this many bytes of a message.
 const OPERATION_BYTES: f64 = 64_000.0;
 /// Write, read, delete.
@@ -18,8 +18,20 @@ const BATCH_SECONDS: f64 = 2.0;
 /// Default of `PUBLISH_INTERVAL_MS`; a publication writes two keys.
 const PUBLISH_SECONDS: f64 = 10.0;
 const KEYS: f64 = 2.0;
-/// Commits between two folds of the Ledger's journal.
+/// Resolves that seal a window before its time: so many assignments do, of which a resolve of the demo has 2.5.
+const SEALING_RESOLVES: f64 = 2_000.0 / 2.5;
+/// Commits of a batch of so many messages: its records, and then the consumer's own report on it, which goes with the next
+/// batch where this one is full. The simulation of scale counts them.
+#[must_use]
+pub fn commits_per_batch(messages: f64) -> f64 {
+    if messages < BATCH_MESSAGES { 2.0 } else { 1.0 }
+}
+
+/// Rows that a commit writes: the state, and an entry of the journal.
+pub const ROWS_PER_COMMIT: f64 = 2.0;
+/// Commits between two folds of the Ledger's journal, and streams that fold it before.
 const JOURNAL_COMMITS: f64 = 1_024.0;
+const JOURNAL_STREAMS: f64 = 16_384.0;
 /// How long an isolate keeps the resolver state before it reads KV again.
 const STATE_SECONDS: f64 = 15.0;
 /// What a Durable Object of 128 MB uses while it is awake, which with traffic is always.
@@ -36,6 +48,8 @@ pub struct Load {
     pub flush_seconds: f64,
     /// Bytes in the queue per resolve, flag logs included.
     pub bytes_per_resolve: f64,
+    /// `QUEUE_SHARDS`: queues, and as many Ledgers.
+    pub shards: f64,
 }
 
 /// What a price is asked for, and how much of it is free.
@@ -84,31 +98,51 @@ impl Load {
     /// open for the flush interval F, so it holds 1 + rF resolves on average.
     #[must_use]
     pub fn month(self) -> Month {
-        let rate = self.resolves / MONTH_SECONDS;
-        let per_window = 1.0 + rate / self.isolates * self.flush_seconds;
-        let window_bytes = per_window * self.bytes_per_resolve;
-        let per_message = per_window / (window_bytes / MESSAGE_BYTES).ceil().max(1.0);
+        let per_message = self.resolves_per_message();
         let messages = self.resolves / per_message;
         let units = (per_message * self.bytes_per_resolve / OPERATION_BYTES).ceil();
         // A batch begins with its first message, too.
-        let batch = (1.0 + messages / MONTH_SECONDS * BATCH_SECONDS).min(BATCH_MESSAGES);
+        let per_shard = messages / MONTH_SECONDS / self.shards;
+        let batch = (1.0 + per_shard * BATCH_SECONDS).min(BATCH_MESSAGES);
         let batches = messages / batch;
-        // The consumer's own report on a batch: with the next one where the batch is full, else a commit of its own.
-        let commits = if batch < BATCH_MESSAGES { batches * 2.0 } else { batches };
         let publications = batches.min(MONTH_SECONDS / PUBLISH_SECONDS);
+        let commits = batches * commits_per_batch(batch);
         Month {
             messages,
             queue_operations: messages * units * OPERATIONS_PER_DELIVERY,
             kv_writes: publications * KEYS,
             kv_reads: self.resolves.min(self.isolates * MONTH_SECONDS / STATE_SECONDS),
-            ledger_requests: commits + publications,
-            // Of a commit: the state and an entry of the journal. Of a fold: each stream that has spoken, and the mark. Of a
-            // publication: the state, and the alarm twice.
-            ledger_rows: commits * 2.0
-                + commits / JOURNAL_COMMITS * (self.isolates.min(messages / commits * JOURNAL_COMMITS) + 1.0)
-                + publications * 3.0,
-            ledger_gigabyte_seconds: MONTH_SECONDS * LEDGER_GIGABYTES,
+            // A publication is an alarm, and every other Ledger says what it has.
+            ledger_requests: commits + publications * self.shards,
+            // Of a commit: the state and an entry of the journal. Of a publication: the state, and the alarm twice.
+            ledger_rows: commits * ROWS_PER_COMMIT + self.folded_rows(messages, commits) + publications * 3.0,
+            ledger_gigabyte_seconds: MONTH_SECONDS * LEDGER_GIGABYTES * self.shards,
         }
+    }
+
+    /// Resolves of a message, on average.
+    #[must_use]
+    pub fn resolves_per_message(self) -> f64 {
+        let rate = self.resolves / MONTH_SECONDS;
+        let per_window = (1.0 + rate / self.isolates * self.flush_seconds).min(SEALING_RESOLVES.max(1.0));
+        let window_bytes = per_window * self.bytes_per_resolve;
+        per_window / (window_bytes / MESSAGE_BYTES).ceil().max(1.0)
+    }
+
+    /// Rows that folds write: each stream that has spoken since the one before, and the mark.
+    fn folded_rows(self, messages: f64, commits: f64) -> f64 {
+        let streams = self.isolates / self.shards;
+        let between = messages / commits * JOURNAL_COMMITS;
+        // Isolates that are busy speak in turn; those that are seldom asked speak at random.
+        let is_busy = self.resolves / MONTH_SECONDS / self.isolates * self.flush_seconds > 1.0;
+        let spoken = if is_busy { between.min(streams) } else { streams * (1.0 - (-between / streams).exp()) };
+        let (rows, folds) = if spoken <= JOURNAL_STREAMS {
+            (spoken, commits / JOURNAL_COMMITS)
+        } else {
+            let until = if is_busy { JOURNAL_STREAMS } else { -streams * (1.0 - JOURNAL_STREAMS / streams).ln() };
+            (JOURNAL_STREAMS, messages / until)
+        };
+        folds * (rows + 1.0)
     }
 }
 
@@ -159,7 +193,8 @@ fn month_table() -> String {
                      | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |\n"
             .to_owned();
     for (resolves, isolates) in LOADS {
-        let month = Load { resolves, isolates, flush_seconds: 1.0, bytes_per_resolve: BYTES_PER_RESOLVE }.month();
+        let month =
+            Load { resolves, isolates, flush_seconds: 1.0, bytes_per_resolve: BYTES_PER_RESOLVE, shards: 1.0 }.month();
         table.push_str(&format!(
             "| {} | {isolates} | {} | {} | {} | {} | {} | {} | {:.2} | {:.2} |\n",
             short(resolves),
@@ -180,7 +215,8 @@ fn month_table() -> String {
 fn flush_table() -> String {
     let mut table = "| `FLUSH_INTERVAL_MS` | messages | dollars |\n| --: | --: | --: |\n".to_owned();
     for flush_seconds in [0.0, 0.2, 1.0, 5.0, 20.0] {
-        let load = Load { resolves: 1e9, isolates: 500.0, flush_seconds, bytes_per_resolve: BYTES_PER_RESOLVE };
+        let load =
+            Load { resolves: 1e9, isolates: 500.0, flush_seconds, bytes_per_resolve: BYTES_PER_RESOLVE, shards: 1.0 };
         let month = load.month();
         let millis = flush_seconds * 1_000.0;
         table.push_str(&format!("| {millis} | {} | {:.2} |\n", short(month.messages), month.dollars()));
@@ -200,11 +236,17 @@ fn short(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tributary_consumer::limits::{DEFAULT_PUBLISH_INTERVAL, FULL_BATCH_MESSAGES, MAX_JOURNAL_COMMITS};
+    use tributary_consumer::limits::{
+        DEFAULT_PUBLISH_INTERVAL, FULL_BATCH_MESSAGES, MAX_JOURNAL_COMMITS, MAX_JOURNAL_STREAMS,
+    };
+    use tributary_emitter::limits::MAX_PENDING_ASSIGNMENTS;
+
+    use crate::growth::as_f64;
 
     use super::*;
 
-    const LOAD: Load = Load { resolves: 1e9, isolates: 500.0, flush_seconds: 1.0, bytes_per_resolve: 300.0 };
+    const LOAD: Load =
+        Load { resolves: 1e9, isolates: 500.0, flush_seconds: 1.0, bytes_per_resolve: 300.0, shards: 1.0 };
 
     #[test]
     fn without_coalescing_a_message_is_a_resolve_as_with_the_peer() {
@@ -217,15 +259,28 @@ mod tests {
     fn coalescing_divides_messages_and_never_beyond_a_messages_size() {
         let busy = Load { isolates: 1.0, ..LOAD }.month();
         assert!(busy.messages >= 1e9 * 300.0 / MESSAGE_BYTES, "{busy:?}");
+        let busiest = Load { isolates: 0.1, ..LOAD };
+        assert!(busiest.month().messages >= 1e9 / SEALING_RESOLVES, "so many assignments seal a window");
         let idle = Load { isolates: 1e7, ..LOAD }.month();
         assert!(idle.messages > 0.99e9, "an isolate that is asked once a minute coalesces nothing: {idle:?}");
     }
 
     #[test]
     fn the_rules_are_those_of_the_pipeline() {
-        assert!((BATCH_MESSAGES - f64::from(u32::try_from(FULL_BATCH_MESSAGES).unwrap_or(0))).abs() < 1e-9);
-        assert!((JOURNAL_COMMITS - f64::from(u32::try_from(MAX_JOURNAL_COMMITS).unwrap_or(0))).abs() < 1e-9);
+        assert!((BATCH_MESSAGES - as_f64(u64::try_from(FULL_BATCH_MESSAGES).unwrap_or(0))).abs() < 1e-9);
+        assert!((JOURNAL_COMMITS - as_f64(MAX_JOURNAL_COMMITS)).abs() < 1e-9);
+        assert!((JOURNAL_STREAMS - as_f64(u64::try_from(MAX_JOURNAL_STREAMS).unwrap_or(0))).abs() < 1e-9);
+        assert!((SEALING_RESOLVES * 2.5 - as_f64(MAX_PENDING_ASSIGNMENTS)).abs() < 1e-9);
         assert!((PUBLISH_SECONDS - DEFAULT_PUBLISH_INTERVAL.as_secs_f64()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn shards_share_the_messages_and_add_what_each_of_them_costs() {
+        let (one, ten) = (Load { isolates: 1e5, ..LOAD }.month(), Load { isolates: 1e5, shards: 10.0, ..LOAD }.month());
+        assert!((one.messages - ten.messages).abs() < 1.0 && (one.queue_operations - ten.queue_operations).abs() < 1.0);
+        assert!((ten.ledger_gigabyte_seconds - 10.0 * one.ledger_gigabyte_seconds).abs() < 1.0);
+        assert!(ten.ledger_requests > one.ledger_requests, "batches are less full");
+        assert!(ten.ledger_rows < one.ledger_rows, "ten journals hold the isolates that one cannot");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub fn delta_of(records: &[&Decoded], dimensions: Dimensions, now_ms: u64) -> Re
     let mut merged = Delta::new();
     for ((resolver_id, dimensions), records) in by_source {
         let source = Source { resolver_id, dimensions: &dimensions };
-        merged.merge(&delta_of_source(source, &records, now_ms)?).map_err(NotRecorded::new)?;
+        merged = merged.merged(&delta_of_source(source, &records, now_ms)?).map_err(NotRecorded::new)?;
     }
     if !records.is_empty() {
         set(&mut merged, &LAST_APPLIED, &[], Number::Float(seconds(now_ms)), now_ms)?;

@@ -13,6 +13,8 @@
 )]
 
 mod chance;
+#[allow(dead_code, reason = "tributary-tests looks at more of it")]
+mod object;
 mod run;
 mod services;
 mod traffic;

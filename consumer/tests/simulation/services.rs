@@ -3,36 +3,31 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
-use serde_json::Value as Json;
 use tributary_consumer::{
     backend::delivery::{DeliveryOutcome, Destination, Route},
     dead_letters::bury::{DeadLetterFailure, DeadLetterPort},
     ledger::{
-        book::{Book, ForgetReason},
-        commit::{Commit, Decision, decide},
         floor::StreamBounds,
-        journal::{Journal, StoredEntry, StoredMark, Write},
-        shards::{self, LedgerCopy, Taken},
-        storage::{self, StoredState, StoredStream, StoredTally},
+        shards::{self, LedgerCopy},
     },
     pipeline::{BackendPort, LedgerFailure, LedgerPort},
     self_metrics,
 };
-use tributary_proto::{
-    Message as _,
-    flag_logs::WriteFlagLogsRequest,
-    v1::{CommitResponse, commit_response::Verdict},
-};
+use tributary_proto::{Message as _, flag_logs::WriteFlagLogsRequest, v1::CommitResponse};
 use tributary_telemetry::{LabelSet, Snapshot, Value};
 
-use crate::{chance::Chance, traffic::LEGACY_PRODUCER};
+use crate::{
+    chance::Chance,
+    object::{Object, Prepared},
+    traffic::LEGACY_PRODUCER,
+};
 
 /// Chance, clock and counts that all share.
 pub(crate) struct World {
@@ -72,147 +67,6 @@ fn give_way() -> GiveWay {
     GiveWay(false)
 }
 
-/// The Durable Object: rows that survive, and a book in memory that does not.
-#[derive(Default)]
-struct Object {
-    streams: BTreeMap<String, StoredStream>,
-    journal: BTreeMap<u64, StoredEntry>,
-    mark: Option<StoredMark>,
-    state: Option<StoredState>,
-    /// Copies of other ledgers that are in the state.
-    others: BTreeMap<u32, Vec<u8>>,
-    book: Option<Book>,
-    /// How often the delta of each pair was applied.
-    applied: HashMap<([u8; 16], u64), u64>,
-}
-
-impl Object {
-    fn book(&mut self, now_ms: u64) -> &mut Book {
-        let mut restored = Journal::default();
-        if self.book.is_none() {
-            let mark = self.mark.map_or(0, |mark| mark.sequence);
-            let mut entries: Vec<_> = self.journal.values().filter(|entry| entry.sequence > mark).cloned().collect();
-            entries.sort_by_key(|entry| entry.sequence);
-            restored = Journal::restore(self.mark, &entries).unwrap();
-            self.store(restored.fold());
-        }
-        let (streams, others, state) = (&self.streams, &self.others, &mut self.state);
-        self.book.get_or_insert_with(|| {
-            let mut tallies: BTreeMap<(i32, &str), StoredTally> = BTreeMap::new();
-            for stored in streams.values() {
-                let (_, row) = storage::decode_row(stored).unwrap();
-                let StoredStream { kind, account, .. } = stored;
-                let none = || StoredTally { kind: *kind, account: account.clone(), streams: 0, missing: 0 };
-                let tally = tallies.entry((*kind, account)).or_insert_with(none);
-                tally.streams += 1;
-                tally.missing += row.progress.missing();
-            }
-            let tallies: Vec<_> = tallies.into_values().collect();
-            let mut book = Book::load(state.as_ref(), &tallies, LEGACY_PRODUCER, now_ms).unwrap();
-            book.journal = restored;
-            let read = |copy: &Vec<u8>| Taken { copy: LedgerCopy::decode(copy).unwrap(), taken_ms: now_ms };
-            book.others = others.iter().map(|(ledger, copy)| (*ledger, read(copy))).collect();
-            state.get_or_insert_with(|| StoredState::seal(&book));
-            book
-        })
-    }
-
-    /// What the statements of the journal do.
-    fn store(&mut self, write: Option<Write>) {
-        match write {
-            None => {}
-            Some(Write::Entry { slot, sequence, rows }) => {
-                let over = self.journal.insert(slot, StoredEntry { sequence, rows });
-                let mark = self.mark.map_or(0, |mark| mark.sequence);
-                assert!(over.is_none_or(|entry| entry.sequence <= mark), "an entry that counts was written over");
-            }
-            Some(Write::Fold { rows, mark }) => {
-                rows.iter().for_each(|rows| self.upsert(rows));
-                self.mark = Some(StoredMark { sequence: mark });
-            }
-        }
-    }
-
-    /// What the statement that writes rows does.
-    fn upsert(&mut self, parameter: &str) {
-        for row in serde_json::from_str::<Vec<[Json; 8]>>(parameter).unwrap() {
-            let [stream_id, kind, high_water, gaps, last_seen_ms, floor_ms, account, missing] = row;
-            let text = |value: &Json| value.as_str().unwrap().to_owned();
-            let stored = StoredStream {
-                stream_id: text(&stream_id),
-                kind: i32::try_from(kind.as_i64().unwrap()).unwrap(),
-                high_water: high_water.as_u64().unwrap(),
-                gaps: gaps.to_string(),
-                last_seen_ms: last_seen_ms.as_u64().unwrap(),
-                floor_ms: floor_ms.as_u64().unwrap(),
-                account: text(&account),
-            };
-            let (_, read) = storage::decode_row(&stored).unwrap();
-            assert_eq!(missing.as_u64().unwrap(), read.progress.missing(), "what loading would sum up");
-            self.streams.insert(stored.stream_id.clone(), stored);
-        }
-    }
-
-    /// `Err`: the transaction failed, and nothing is stored of it.
-    fn commit(&mut self, request: &[u8], now_ms: u64, fails: bool) -> Result<CommitResponse, LedgerFailure> {
-        let commit = Commit::decode(request).unwrap();
-        let journal = self.book(now_ms).journal.clone();
-        let known = commit.streams().into_iter().filter_map(|id| {
-            let stored = || self.streams.get(&id.to_string()).map(|row| storage::decode_row(row).unwrap().1);
-            Some((id, journal.row(&id).cloned().or_else(stored)?))
-        });
-        let known = known.collect();
-        let rows = match decide(&commit, &known, self.book(now_ms), now_ms).unwrap() {
-            Decision::Conflict { verdicts } => {
-                return Ok(CommitResponse { applied: false, verdicts: verdicts.into_iter().map(i32::from).collect() });
-            }
-            Decision::Apply { rows, .. } => rows,
-        };
-        if fails {
-            self.book = None;
-            return Err(LedgerFailure("the write failed".into()));
-        }
-        let write = self.book(now_ms).journal.write(&rows);
-        self.store(write);
-        self.state = self.book.as_ref().map(StoredState::seal);
-        for record in &commit.records {
-            *self.applied.entry((record.stream_id.0, record.sequence)).or_default() += 1;
-        }
-        let verdicts = vec![Verdict::Fresh.into(); commit.records.len()];
-        Ok(CommitResponse { applied: true, verdicts })
-    }
-
-    /// In one transaction: the state, and the copy that is in it.
-    fn take_in(&mut self, ledger: usize, copy: Vec<u8>, now_ms: u64, fails: bool) {
-        let ledger = u32::try_from(ledger).unwrap();
-        let read = LedgerCopy::decode(&copy).unwrap();
-        let is_taken = shards::take_in(self.book(now_ms), ledger, read, now_ms).unwrap();
-        if fails {
-            self.book = None;
-        } else if is_taken {
-            self.others.insert(ledger, copy);
-            self.state = self.book.as_ref().map(StoredState::seal);
-        }
-    }
-
-    fn forget(&mut self, bounds: &StreamBounds, slice: usize, now_ms: u64) {
-        let Some((kind, surplus)) = self.book(now_ms).surplus(bounds) else { return };
-        let write = self.book(now_ms).journal.fold();
-        self.store(write);
-        let kind = i32::from(kind.to_wire());
-        let mut oldest: Vec<_> = self.streams.values().filter(|row| row.kind == kind).collect();
-        oldest.sort_by(|a, b| (a.last_seen_ms, &a.stream_id).cmp(&(b.last_seen_ms, &b.stream_id)));
-        let slice = slice.min(usize::try_from(surplus).unwrap());
-        let rows: BTreeMap<_, _> =
-            oldest.into_iter().take(slice).map(|row| storage::decode_row(row).unwrap()).collect();
-        self.book(now_ms).forget(&rows, ForgetReason::Bound, now_ms).unwrap();
-        for id in serde_json::from_str::<Vec<String>>(&storage::encode_ids(rows.keys())).unwrap() {
-            self.streams.remove(&id);
-        }
-        self.state = self.book.as_ref().map(StoredState::seal);
-    }
-}
-
 pub(crate) struct Ledger {
     pub(crate) world: Rc<World>,
     objects: Vec<RefCell<Object>>,
@@ -222,12 +76,24 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(world: Rc<World>, ledgers: usize) -> Self {
-        Self { world, objects: (0..ledgers).map(|_| RefCell::default()).collect(), told: RefCell::default() }
+        let objects = (0..ledgers).map(|_| RefCell::new(Object::new(LEGACY_PRODUCER))).collect();
+        Self { world, objects, told: RefCell::default() }
     }
 
     /// Memory is lost; rows stay.
     pub(crate) fn restart(&self, ledger: usize) {
-        self.objects[ledger].borrow_mut().book = None;
+        self.objects[ledger].borrow_mut().restart();
+    }
+
+    /// `Err`: the transaction failed, and nothing is stored of it.
+    fn commit(&self, ledger: usize, request: &[u8], fails: bool) -> Result<CommitResponse, LedgerFailure> {
+        let mut object = self.objects[ledger].borrow_mut();
+        let prepared = object.prepare(request, self.world.now_ms.get());
+        if fails && matches!(prepared, Prepared::Apply(_)) {
+            object.restart();
+            return Err(LedgerFailure("the write failed".into()));
+        }
+        Ok(object.store(prepared))
     }
 
     /// A ledger tells ledger 0 of itself. The call may be lost, its answer too, and it may come much later.
@@ -290,9 +156,8 @@ impl Ledger {
     pub(crate) fn streams(&self) -> usize {
         let of = |object: &RefCell<Object>| {
             let mut object = object.borrow_mut();
-            let write = object.book(self.world.now_ms.get()).journal.fold();
-            object.store(write);
-            object.streams.len()
+            object.fold(self.world.now_ms.get());
+            object.streams().0
         };
         self.objects.iter().map(of).sum()
     }
@@ -338,8 +203,7 @@ impl LedgerPort for Ledger {
             return Err(LedgerFailure("overloaded".into()));
         }
         let fails = self.world.fault("writes failed", 5);
-        let object = &self.objects[usize::try_from(ledger).unwrap()];
-        let response = object.borrow_mut().commit(request, self.world.now_ms.get(), fails)?;
+        let response = self.commit(usize::try_from(ledger).unwrap(), request, fails)?;
         give_way().await;
         if self.world.fault("answers lost", 20) {
             return Err(LedgerFailure("no answer".into()));
