@@ -39,7 +39,7 @@ struct Ledger {
 }
 
 impl LedgerPort for Ledger {
-    async fn commit(&self, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
+    async fn commit(&self, _ledger: u32, request: &[u8]) -> Result<CommitResponse, LedgerFailure> {
         let mut object = self.object.borrow_mut();
         let started = now();
         let prepared = object.prepare(request, self.now_ms);

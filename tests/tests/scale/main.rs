@@ -91,7 +91,8 @@ fn the_model_of_costs_counts_the_commits_and_rows_of_the_pipeline() {
     let faults = Faults { duplicates: 0, crashes: 0, lost_answers: 0, restarts: 0 };
     let outcome = Simulation::new(Plan { faults, ..plans::small().swap_remove(0) }).finish();
     let per_batch = as_f64(outcome.commits) / as_f64(outcome.batches);
-    assert!((per_batch - COMMITS_PER_BATCH).abs() < 0.05, "{per_batch}");
+    let messages = as_f64(outcome.messages) / as_f64(outcome.batches);
+    assert!((per_batch - commits_per_batch(messages)).abs() < 0.05, "{per_batch} of {messages} messages");
     let per_commit = as_f64(outcome.rows_written) / as_f64(outcome.commits);
     assert!((per_commit - ROWS_PER_COMMIT).abs() < 0.05, "{per_commit}");
 }
