@@ -76,8 +76,8 @@ impl MetricFamily {
 pub struct Applied {
     /// Series that were not there before.
     pub series_added: u64,
-    /// New series that the bounds kept out: on their number ([`MAX_SERIES`], [`MAX_SERIES_PER_FAMILY`]) or on the bytes
-    /// that they can come to ([`MAX_SNAPSHOT_BYTES`], [`MAX_FAMILY_BYTES`]).
+    /// New series that the bounds of [`limits`](crate::limits) kept out: on their number, or on the bytes that they can come
+    /// to.
     pub series_refused: u64,
     /// Series that contradict what is there: a family with another kind or with a clashing name, a histogram with
     /// other bounds or another kind of sum.
