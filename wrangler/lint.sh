@@ -10,8 +10,9 @@ step cargo clippy --workspace --all-targets -- -D warnings
 # The consumer's Worker includes the bundle of its page.
 step wrangler/page.sh
 step tsc -p consumer/status_page
-# The npm package, and the example that stands on it.
+# The npm package, its tests and benches, and the example that stands on it.
 step tsc -p emitter/npm
+step tsc -p emitter/npm/tsconfig.test.json
 step wrangler/npm.sh
 step tsc -p emitter/npm/example
 # What the Workers are made of, for the target that they run on.

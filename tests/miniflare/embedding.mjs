@@ -1,8 +1,10 @@
 // An installation with Workers that are not ours beside it, in Miniflare (real workerd): the consumer, the producer, and
-// the examples of emitter/example, emitter/otel and emitter/npm, all of them on one queue, which is Miniflare's own.
+// the examples of emitter/example, emitter/otel and emitter/npm, all of them on one queue, which is Miniflare's own, or, with
+// QUEUE_SHARDS among the bindings, on so many.
 //
 //   POST /orders…          goes to the example
-//   /cafe/…                goes to the example of emitter/otel, whose queue refuses to order (refusal.js)
+//   /shop/…                goes to the example, too, whose queues refuse to order (refusal.js)
+//   /cafe/…                goes to the example of emitter/otel, the same
 //   /kiosk/…               goes to the example of emitter/npm, the same
 //   POST /v1/…             goes to the producer
 //   POST /send             JSON [base64]; sends messages of bytes to the queue, as any Worker with a binding can
@@ -16,6 +18,12 @@ import { convertV4MiniflareOptions, Miniflare, modules, read, serve } from "./se
 
 const [, persist, json] = process.argv.slice(2);
 const bindings = JSON.parse(json);
+/** The queues of each Worker with deltas, by binding. */
+const queueProducers = { DELTAS: "tributary-deltas" };
+for (let number = 1; number < Number(bindings.QUEUE_SHARDS); number += 1) {
+  queueProducers[`DELTAS_${number}`] = `tributary-deltas-${number}`;
+}
+const deltas = { maxBatchSize: 100, maxBatchTimeout: 0.2, maxRetries: 20 };
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 
 function worker(name, folder, faults, options) {
@@ -38,20 +46,20 @@ const miniflare = new Miniflare({
         durableObjects: { LEDGER: { className: "Ledger", useSQLite: true } },
         queueProducers: { DEAD: "tributary-deltas-dead", DELTAS: "tributary-deltas" },
         queueConsumers: {
-          "tributary-deltas": { maxBatchSize: 100, maxBatchTimeout: 0.2, maxRetries: 20 },
+          ...Object.fromEntries(Object.values(queueProducers).map((queue) => [queue, deltas])),
           "tributary-deltas-dead": { maxBatchSize: 20, maxBatchTimeout: 0.1, maxRetries: 100 },
         },
         kvNamespaces: { CONFIDENCE_METRICS_KV: "metrics", CONFIDENCE_STATE_KV: "state" },
       }),
       worker("producer", "producer", [], {
-        queueProducers: { DELTAS: "tributary-deltas" },
+        queueProducers,
         kvNamespaces: { CONFIDENCE_STATE_KV: "state" },
       }),
-      worker("example", "emitter/example", "FAULT_URL" in bindings ? ["producer_faults.js", "faults.js"] : [], {
-        queueProducers: { DELTAS: "tributary-deltas" },
+      worker("example", "emitter/example", "FAULT_URL" in bindings ? ["producer_faults.js", "faults.js"] : ["refusal.js"], {
+        queueProducers,
       }),
-      worker("cafe", "emitter/otel/example", ["refusal.js"], { queueProducers: { DELTAS: "tributary-deltas" } }),
-      worker("kiosk", "emitter/npm/example", ["refusal.js"], { queueProducers: { DELTAS: "tributary-deltas" } }),
+      worker("cafe", "emitter/otel/example", ["refusal.js"], { queueProducers }),
+      worker("kiosk", "emitter/npm/example", ["refusal.js"], { queueProducers }),
     ],
   }),
   resourcePersistencePath: persist,
@@ -59,7 +67,11 @@ const miniflare = new Miniflare({
 const consumer = await miniflare.getWorker("consumer");
 const producer = await miniflare.getWorker("producer");
 const example = await miniflare.getWorker("example");
-const others = { cafe: await miniflare.getWorker("cafe"), kiosk: await miniflare.getWorker("kiosk") };
+const others = {
+  shop: example,
+  cafe: await miniflare.getWorker("cafe"),
+  kiosk: await miniflare.getWorker("kiosk"),
+};
 const queue = await miniflare.getQueueProducer("DELTAS", "consumer");
 
 serve(miniflare, "consumer", async (url, request) => {

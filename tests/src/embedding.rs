@@ -1,6 +1,6 @@
 //! Consumer, producer and Workers that are not ours, all in one workerd and on one queue.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tributary_local::demo_state::demo_state;
@@ -41,14 +41,22 @@ impl Embedding {
         if reply.status == 200 { Ok(()) } else { Err(format!("status {}: {}", reply.status, reply.body)) }
     }
 
-    /// Sends a request to the example with OpenTelemetry's API in Rust (`cafe`) or TypeScript (`kiosk`), and returns what it
-    /// says.
+    /// Sends a request to the example of the emitter (`shop`), or to that with OpenTelemetry's API in Rust (`cafe`) or
+    /// TypeScript (`kiosk`), and returns what it says.
     ///
     /// # Errors
     /// Where the Worker does not answer 200.
     pub fn call(&self, method: &str, worker: &str, path: &str) -> Result<String, String> {
         let reply = self.0.send(method, &format!("/{worker}{path}"), &[], b"")?;
         if reply.status == 200 { Ok(reply.body) } else { Err(format!("status {}: {}", reply.status, reply.body)) }
+    }
+
+    /// Messages that the queues took of one of these Workers, by binding.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn sends(&self, worker: &str) -> Result<BTreeMap<String, u64>, String> {
+        serde_json::from_str(&self.call("GET", worker, "/sends")?).map_err(|error| error.to_string())
     }
 
     /// Resolves all flags for a user and returns how many there were.

@@ -16,6 +16,8 @@ export interface Dropped {
 export interface Envelope {
   /** 16 random bytes, drawn once in an isolate. */
   readonly streamId: Uint8Array;
+  /** How many ledgers the stream knew when it began, from 1: its id names one of them. */
+  readonly ledgers: number;
   /** 1, 2, 3 … without holes. */
   readonly sequence: number;
   readonly windowStartMs: number;
@@ -29,13 +31,12 @@ export interface Envelope {
 const FORMAT = 1;
 const FORMAT_METRICS = 2;
 const FORMAT_OTLP = 4;
+const FORMAT_LEDGERS = 5;
 
 /** Encodes a message. It is of the lowest format whose readers pass over nothing that is in it. */
 export function encodeEnvelope(envelope: Envelope): Uint8Array<ArrayBuffer> {
-  const hasRecordings = envelope.dropped.some(({ recordings }) => recordings > 0);
-  const format = envelope.resourceMetrics.length > 0 ? FORMAT_OTLP : hasRecordings ? FORMAT_METRICS : FORMAT;
   const writer = new Writer()
-    .uint(1, format)
+    .uint(1, lowestFormat(envelope))
     .bytes(2, envelope.streamId)
     .uint(3, envelope.sequence)
     .uint(4, envelope.windowStartMs)
@@ -44,7 +45,16 @@ export function encodeEnvelope(envelope: Envelope): Uint8Array<ArrayBuffer> {
   for (const { reason, recordings } of envelope.dropped) {
     writer.message(8, new Writer().uint(1, reason).uint(3, recordings).finish());
   }
-  const bytes = writer.bytes(9, envelope.resourceMetrics).finish();
+  const bytes = writer
+    .bytes(9, envelope.resourceMetrics)
+    .uint(12, envelope.ledgers === 1 ? 0 : envelope.ledgers)
+    .finish();
   if (bytes.length > MAX_ENVELOPE_BYTES) throw new RangeError(`a message of ${bytes.length} bytes`);
   return bytes;
+}
+
+function lowestFormat({ ledgers, resourceMetrics, dropped }: Envelope): number {
+  if (ledgers !== 1) return FORMAT_LEDGERS;
+  if (resourceMetrics.length > 0) return FORMAT_OTLP;
+  return dropped.some(({ recordings }) => recordings > 0) ? FORMAT_METRICS : FORMAT;
 }

@@ -1,6 +1,6 @@
 // What the environment configures. A value that does not parse is an error in the log, and the default is in effect.
 
-import { DEFAULT_FLUSH_INTERVAL_MS, MAX_FLUSH_INTERVAL_MS } from "./limits.ts";
+import { DEFAULT_FLUSH_INTERVAL_MS, MAX_FLUSH_INTERVAL_MS, MAX_LEDGERS } from "./limits.ts";
 import type { Attributes } from "./otlp.ts";
 
 /** The environment of a request: bindings and variables by name. */
@@ -9,6 +9,8 @@ export type Environment = object;
 /** What a Worker is configured to do. */
 export interface Config {
   readonly flushIntervalMs: number;
+  /** Queues that carry deltas, and so the ledgers that count them. */
+  readonly queueShards: number;
   readonly attributes: Attributes;
   /** What to say in the log. */
   readonly problems: readonly string[];
@@ -31,6 +33,7 @@ export function configure(environment: Environment, name: string): Config {
   const service = lookup("OTEL_SERVICE_NAME") || attributes["service.name"] || name;
   return {
     flushIntervalMs: flushInterval(lookup("FLUSH_INTERVAL_MS"), problems),
+    queueShards: queueShards(lookup("QUEUE_SHARDS"), problems),
     attributes: { ...attributes, "service.name": service },
     problems,
   };
@@ -47,6 +50,19 @@ function flushInterval(text: string, problems: string[]): number {
   if (Number(text) <= MAX_FLUSH_INTERVAL_MS) return Number(text);
   problems.push(`FLUSH_INTERVAL_MS is over ${MAX_FLUSH_INTERVAL_MS}, which is in effect`);
   return MAX_FLUSH_INTERVAL_MS;
+}
+
+function queueShards(text: string, problems: string[]): number {
+  if (text === "") return 1;
+  const shards = /^\d+$/.test(text) ? Number(text) : 0;
+  if (shards >= 1 && shards <= MAX_LEDGERS) return shards;
+  problems.push(`QUEUE_SHARDS is not a whole number from 1 to ${MAX_LEDGERS}; 1 is in effect`);
+  return 1;
+}
+
+/** Binding of the queue with a number: `binding` itself for the first, 0, and `DELTAS_1`, `DELTAS_2` … for the others. */
+export function queueBinding(binding: string, queue: number): string {
+  return queue === 0 ? binding : `${binding}_${queue}`;
 }
 
 /** A list with one bad entry is none (OpenTelemetry specification, Resource SDK). */

@@ -16,6 +16,8 @@ import { Outbox, type Attempt } from "./outbox.ts";
 export interface Identity {
   /** 16 random bytes. */
   readonly streamId: Uint8Array;
+  /** How many ledgers there are. It never changes while the stream lives: its records are remembered where it says. */
+  readonly ledgers: number;
   /** Who sends, 1 to 128 bytes. */
   readonly name: string;
 }

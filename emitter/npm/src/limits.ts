@@ -15,6 +15,12 @@ export const SEND_TIMEOUT_MS = 2_500;
 /** Waits between the attempts of one flush; one more attempt than waits. */
 export const SEND_BACKOFF_MS: readonly number[] = [100, 400];
 
+/** The most queues that a batch is offered to between two waits. */
+export const MAX_QUEUES_A_ROUND = 3;
+
+/** For how long a queue that failed is tried last, in milliseconds. */
+export const AVOID_MS = 30_000;
+
 /** Time after which messages taken by a flusher count as abandoned. */
 export const IN_FLIGHT_MS = 9_000;
 
@@ -26,6 +32,9 @@ export const MAX_BATCH_BYTES = 240_000;
 
 /** The most sealed messages that wait to be confirmed. While there are as many, nothing more is sealed. */
 export const MAX_OUTBOX_MESSAGES = 64;
+
+/** The most queues that carry deltas, and so the most ledgers that count them. */
+export const MAX_LEDGERS = 16;
 
 /** The most bytes of an envelope. */
 export const MAX_ENVELOPE_BYTES = 120_000;

@@ -1,12 +1,21 @@
-// Sending what a flusher took: a few tries, each of bounded time, then it is left to the next flush.
+// Sending what a flusher took: a few tries, each of bounded time, then it is left to the next flush. Where there are several
+// queues, what one does not take is offered to the next.
 
-import { IN_FLIGHT_MS, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, SEND_BACKOFF_MS, SEND_TIMEOUT_MS } from "./limits.ts";
+import {
+  IN_FLIGHT_MS,
+  MAX_BATCH_BYTES,
+  MAX_BATCH_MESSAGES,
+  MAX_QUEUES_A_ROUND,
+  SEND_BACKOFF_MS,
+  SEND_TIMEOUT_MS,
+} from "./limits.ts";
 import { batches, type Attempt, type Outgoing } from "./outbox.ts";
+import type { Queues } from "./queues.ts";
 
-/** The queue and the time, as a flusher sees them. */
+/** The queues and the time, as a flusher sees them. */
 export interface Port {
-  /** Sends messages in one call, all or none. What it throws may have been taken all the same. */
-  send(batch: readonly Outgoing[]): Promise<void>;
+  /** Sends messages to the queue with this number in one call, all or none. What it throws may have been taken all the same. */
+  send(queue: number, batch: readonly Outgoing[]): Promise<void>;
   /** Waits; `cancel` ends that without an end. */
   wait(milliseconds: number): { readonly done: Promise<void>; cancel(): void };
   nowMs(): number;
@@ -18,27 +27,42 @@ export interface Unsent {
   readonly failure: unknown;
 }
 
-/** Sends what was taken. `confirm` is told of messages as soon as the queue has them. */
-export async function send(
-  port: Port,
-  attempt: Attempt,
-  confirm: (sequences: readonly number[]) => void,
-): Promise<Unsent | undefined> {
+/** What happens on the way. */
+export interface Report {
+  /** A queue has these. */
+  confirm(sequences: readonly number[]): void;
+  /** A queue failed, and is tried last from now on. */
+  avoided(queue: number, failure: unknown): void;
+}
+
+/** Sends what was taken. */
+export async function send(port: Port, queues: Queues, attempt: Attempt, report: Report): Promise<Unsent | undefined> {
   const giveUpMs = port.nowMs() + IN_FLIGHT_MS;
   let left: readonly Outgoing[] = attempt.messages;
   let failure: unknown;
   for (let round = 0; left.length > 0; round += 1) {
     const failed: Outgoing[] = [];
     for (const batch of batches(left, MAX_BATCH_MESSAGES, MAX_BATCH_BYTES)) {
-      try {
+      let isTaken = false;
+      for (const queue of queues.order(port.nowMs()).slice(0, MAX_QUEUES_A_ROUND)) {
         // A batch begun now must end before another flusher may take its messages.
-        if (port.nowMs() + SEND_TIMEOUT_MS >= giveUpMs) throw new Error("out of time");
-        await inTime(port, port.send(batch));
-        confirm(batch.map(({ sequence }) => sequence));
-      } catch (error) {
-        failure = error;
-        failed.push(...batch);
+        if (port.nowMs() + SEND_TIMEOUT_MS >= giveUpMs) {
+          failure ??= new Error("out of time");
+          break;
+        }
+        try {
+          await inTime(port, port.send(queue, batch));
+          isTaken = true;
+        } catch (error) {
+          if (queues.failed(queue, port.nowMs())) report.avoided(queue, error);
+          failure = error;
+        }
+        if (!isTaken) continue;
+        queues.took(queue);
+        report.confirm(batch.map(({ sequence }) => sequence));
+        break;
       }
+      if (!isTaken) failed.push(...batch);
     }
     left = failed;
     const waitMs = SEND_BACKOFF_MS[round];

@@ -1,10 +1,11 @@
 // The face of the package.
 
-import { configure, type Config, type Environment } from "./environment.ts";
+import { configure, queueBinding, type Config, type Environment } from "./environment.ts";
 import { Flusher, type Collected } from "./flusher.ts";
 import { MAX_NAME_BYTES } from "./limits.ts";
 import type { Outgoing } from "./outbox.ts";
 import type { Attributes, Resource } from "./otlp.ts";
+import { Queues } from "./queues.ts";
 import { Registry, type CounterOptions, type HistogramOptions, type InstrumentOptions, type Recorder } from "./registry.ts";
 import { send, type Port } from "./send.ts";
 
@@ -47,12 +48,16 @@ export interface Histogram {
 
 /** What a Worker may choose. */
 export interface Options {
-  /** The queue binding; default `DELTAS`. */
+  /**
+   * The queue binding; default `DELTAS`. With several queues (`QUEUE_SHARDS`) it is that of the first, and the others have its
+   * name with `_1`, `_2` … behind it.
+   */
   readonly binding?: string;
 }
 
 interface Isolate {
   readonly flusher: Flusher;
+  readonly queues: Queues;
   readonly config: Config;
 }
 
@@ -125,13 +130,15 @@ export class Tributary {
       const streamId = crypto.getRandomValues(new Uint8Array(16));
       const config = configure(environment, this.name);
       for (const problem of config.problems) console.error(`tributary: ${problem}`);
-      this.#isolate = { flusher: new Flusher({ streamId, name: this.name }), config };
+      const ledgers = config.queueShards;
+      const flusher = new Flusher({ streamId, ledgers, name: this.name });
+      this.#isolate = { flusher, queues: new Queues(streamId, ledgers), config };
     }
     return this.#isolate;
   }
 
   async #flush(environment: Environment, lease: number | undefined): Promise<void> {
-    const { flusher, config } = this.#begin(environment);
+    const { flusher, queues, config } = this.#begin(environment);
     try {
       if (lease !== undefined) await wait(config.flushIntervalMs).done;
       if (flusher.wantsPoints) await this.#collect(flusher, { attributes: config.attributes });
@@ -140,12 +147,17 @@ export class Tributary {
         console.warn("tributary: too many messages wait for the queue; metrics go on merging");
       }
       const attempt = flusher.take(nowMs);
-      const port = { ...clock, send: (batch: readonly Outgoing[]) => sendBatch(this.#queue(environment), batch) };
-      const unsent = await send(port, attempt, (sequences) => flusher.outbox.confirm(sequences));
+      const port: Port = { ...clock, send: (queue, batch) => sendBatch(this.#queue(environment, queue), batch) };
+      const unsent = await send(port, queues, attempt, {
+        confirm: (sequences) => flusher.outbox.confirm(sequences),
+        avoided: (queue, failure) => {
+          if (config.queueShards === 1) return;
+          console.warn(`tributary: the queue ${queueBinding(this.#binding, queue)} fails: ${said(failure)}`);
+        },
+      });
       if (unsent === undefined) return;
       flusher.outbox.release(attempt.id, unsent.sequences);
-      const why = unsent.failure instanceof Error ? unsent.failure.message : "something that is no Error was thrown";
-      console.error(`tributary: ${unsent.sequences.length} messages wait for the next request: ${why.slice(0, 300)}`);
+      console.error(`tributary: ${unsent.sequences.length} messages wait for the next request: ${said(unsent.failure)}`);
     } catch (error) {
       // Never a request's affair. What is not sent waits for the next flush.
       console.error("tributary: a flush failed", error);
@@ -166,9 +178,10 @@ export class Tributary {
     }
   }
 
-  #queue(environment: Environment): QueueBinding {
-    const queue: unknown = Reflect.get(environment, this.#binding);
-    if (typeof queue !== "object" || queue === null) throw new Error(`there is no queue binding ${this.#binding}`);
+  #queue(environment: Environment, number: number): QueueBinding {
+    const binding = queueBinding(this.#binding, number);
+    const queue: unknown = Reflect.get(environment, binding);
+    if (typeof queue !== "object" || queue === null) throw new Error(`there is no queue binding ${binding}`);
     return queue as QueueBinding;
   }
 }
@@ -179,6 +192,11 @@ function adder(to: Recorder): Counter & UpDownCounter {
 
 function recorder(to: Recorder): Gauge & Histogram {
   return { record: (value, attributes = {}) => to.record(value, attributes) };
+}
+
+/** What a failure says, bounded: it may be anybody's text. */
+function said(failure: unknown): string {
+  return failure instanceof Error ? failure.message.slice(0, 300) : "something that is no Error was thrown";
 }
 
 async function sendBatch(queue: QueueBinding, batch: readonly Outgoing[]): Promise<void> {

@@ -3,12 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Flusher, type Collected } from "../src/flusher.ts";
-import { IN_FLIGHT_MS, LEASE_GRACE_MS, MAX_OUTBOX_MESSAGES, SEND_BACKOFF_MS, SEND_TIMEOUT_MS } from "../src/limits.ts";
+import { IN_FLIGHT_MS, LEASE_GRACE_MS, MAX_OUTBOX_MESSAGES } from "../src/limits.ts";
 import { batches, type Outgoing } from "../src/outbox.ts";
-import { send, type Port } from "../src/send.ts";
 import { fields, integer, nested, one } from "./decode.ts";
 
-const flusher = () => new Flusher({ streamId: new Uint8Array(16).fill(7), name: "shop" });
+const flusher = () => new Flusher({ streamId: new Uint8Array(16).fill(7), ledgers: 1, name: "shop" });
 const points = (...sizes: number[]): Collected => ({
   resourceMetrics: sizes.map((size) => new Uint8Array(size).fill(1)),
   invalid: 0,
@@ -87,59 +86,7 @@ test("points that fit no message are counted", () => {
   assert.deepEqual(nested(message, 8).map((dropped) => [integer(dropped, 1), integer(dropped, 3)]), [[3, 1]]);
 });
 
-/** A queue on a clock of its own, which does what the script says, call by call. */
-class Script implements Port {
-  now = 0;
-  readonly sent: number[][] = [];
-  readonly #script: ("takes" | "refuses" | "hangs")[];
-  constructor(...script: ("takes" | "refuses" | "hangs")[]) {
-    this.#script = script;
-  }
-  send(batch: readonly Outgoing[]): Promise<void> {
-    this.sent.push(batch.map(({ sequence }) => sequence));
-    const what = this.#script.shift() ?? "takes";
-    if (what === "hangs") return new Promise(() => {});
-    return what === "takes" ? Promise.resolve() : Promise.reject(new Error("full"));
-  }
-  wait(milliseconds: number) {
-    let isCancelled = false;
-    // Time passes when nothing else happens.
-    const done = new Promise<void>((resolve) =>
-      setImmediate(() => {
-        if (isCancelled) return;
-        this.now += milliseconds;
-        resolve();
-      }),
-    );
-    return { done, cancel: () => void (isCancelled = true) };
-  }
-  nowMs() {
-    return this.now;
-  }
-}
-
-const message = (sequence: number, bytes = 10): Outgoing => ({ sequence, bytes: new Uint8Array(bytes) });
-
-test("a send is tried a few times, and what it did not bring is left", async () => {
-  const confirmed: number[] = [];
-  const confirm = (sequences: readonly number[]) => void confirmed.push(...sequences);
-  const port = new Script("refuses", "hangs");
-  assert.equal(await send(port, { id: 1, messages: [message(1), message(2)] }, confirm), undefined);
-  assert.deepEqual([port.sent, confirmed], [[[1, 2], [1, 2], [1, 2]], [1, 2]]);
-  assert.equal(port.now, SEND_BACKOFF_MS[0]! + SEND_TIMEOUT_MS + SEND_BACKOFF_MS[1]!);
-
-  const down = new Script("takes", "refuses", "refuses", "refuses");
-  const large = [message(3, 200_000), message(4, 200_000)];
-  const unsent = await send(down, { id: 2, messages: large }, confirm);
-  assert.deepEqual([unsent?.sequences, (unsent?.failure as Error).message, confirmed], [[4], "full", [1, 2, 3]]);
-  assert.deepEqual(down.sent, [[3], [4], [4], [4]]);
-
-  // Whoever is slow stops before another may take its messages.
-  const slow = new Script("hangs", "hangs", "hangs", "hangs", "hangs", "hangs");
-  const left = await send(slow, { id: 3, messages: [message(5, 200_000), message(6, 200_000)] }, confirm);
-  assert.deepEqual(left?.sequences, [5, 6]);
-  assert.ok(slow.now < IN_FLIGHT_MS, `${slow.now}`);
-});
+const message = (sequence: number, bytes: number): Outgoing => ({ sequence, bytes: new Uint8Array(bytes) });
 
 test("batches keep order and both bounds", () => {
   const sizes = [60, 40, 1, 500, 1].map((bytes, at) => message(at + 1, bytes));

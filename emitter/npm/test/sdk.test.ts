@@ -24,12 +24,8 @@ class Queue {
   }
 }
 
-const views = [
-  {
-    instrumentName: "exponential",
-    aggregation: { type: AggregationType.EXPONENTIAL_HISTOGRAM as const, options: { maxSize: 160 } },
-  },
-];
+const exponentialHistogram = { type: AggregationType.EXPONENTIAL_HISTOGRAM, options: { maxSize: 160 } } as const;
+const views = [{ instrumentName: "exponential", aggregation: exponentialHistogram }];
 
 test("every kind of instrument arrives as what was added, beside what is recorded without the SDK", async () => {
   const queue = new Queue();
@@ -132,9 +128,12 @@ function comparable(bytes: Uint8Array): unknown {
     if (level !== "data" && level !== "gauge") return Buffer.from(value).toString("hex");
     assert.equal(field, 1);
     return [...fields(value)]
-      .map(([field, values]) => [field, values.map((one) => (one instanceof Uint8Array ? Buffer.from(one).toString("hex") : `${one}`))])
-      .filter(([field, values]) => values![0] !== "" && !(level === "gauge" && field === 2))
-      .sort(([one], [other]) => Number(one) - Number(other));
+      .map(([field, values]) => {
+        const texts = values.map((one) => (one instanceof Uint8Array ? Buffer.from(one).toString("hex") : `${one}`));
+        return [field, texts] as const;
+      })
+      .filter(([field, texts]) => texts[0] !== "" && !(level === "gauge" && field === 2))
+      .sort(([one], [other]) => one - other);
   };
   return read(bytes, "metrics");
 }

@@ -209,6 +209,7 @@ test("an instrument that cannot be does not start", () => {
 test("a configuration that does not parse is said, and the default in effect", async () => {
   const said: unknown[] = [];
   const error = mock.method(console, "error", (text: unknown) => void said.push(text));
+  const warn = mock.method(console, "warn", () => {});
   const queue = new Queue();
   const metrics = new Tributary("shop");
   metrics.counter("count").add();
@@ -218,8 +219,87 @@ test("a configuration that does not parse is said, and the default in effect", a
   const other = new Tributary("shop");
   other.counter("count").add();
   await other.flushing({ FLUSH_INTERVAL_MS: "0" });
-  error.mock.restore();
+  assert.equal(warn.mock.callCount(), 0, "with one queue it is not said of which");
+  restore([error, warn]);
   assert.match(String(said[2]), /1 messages wait for the next request: there is no queue binding DELTAS/);
+});
+
+test("several queues take what one of them refuses or is not bound to, and each recording counts once", async () => {
+  const said: string[] = [];
+  const mocks = ["error", "warn"].map((method) =>
+    mock.method(console, method as "error", (text: unknown) => void said.push(String(text))),
+  );
+  const receiver = new Receiver();
+  const taken = new Map<string, Uint8Array[]>();
+  const refuses = new Map<string, "before" | "after">();
+  const queue = (name: string) => {
+    const take = (bodies: Uint8Array[]): void => {
+      if (refuses.get(name) === "before") throw new Error("Too Many Requests");
+      taken.set(name, [...(taken.get(name) ?? []), ...bodies.map((body) => body.slice())]);
+      bodies.forEach((body) => receiver.take(body));
+      if (refuses.get(name) === "after") throw new Error("the answer was lost");
+    };
+    return {
+      send: async (body: Uint8Array) => take([body]),
+      sendBatch: async (messages: { body: Uint8Array }[]) => take(messages.map(({ body }) => body)),
+    };
+  };
+  const metrics = new Tributary("shop", { binding: "METRICS" });
+  const count = metrics.counter("count");
+  const names = ["METRICS", "METRICS_1", "METRICS_2"];
+  const environment: Record<string, unknown> = { QUEUE_SHARDS: " 3 ", FLUSH_INTERVAL_MS: "0" };
+  for (const name of names) environment[name] = queue(name);
+  const flush = async () => {
+    count.add();
+    await metrics.flushing(environment);
+  };
+  await flush();
+  const [home] = [...taken.keys()] as [string];
+  const message = fields(taken.get(home)![0]!);
+  assert.deepEqual([integer(message, 1), integer(message, 12)], [5, 3]);
+  const id = message.get(2)![0] as Uint8Array;
+  assert.equal(home, names[Number(Buffer.from(id).readBigUInt64BE(0) % 3n)], "its queue is its ledger's");
+  assert.deepEqual(said, []);
+  const next = names[(names.indexOf(home) + 1) % 3]!;
+  // Its answer is lost: the next one has the message, too.
+  refuses.set(home, "after");
+  await flush();
+  assert.deepEqual(taken.get(next)![0], taken.get(home)![1]);
+  assert.deepEqual(said, [`tributary: the queue ${home} fails: the answer was lost`]);
+  // While it is avoided it is not asked again, and another that is missing costs a line and no count.
+  refuses.set(next, "before");
+  delete environment[names[(names.indexOf(home) + 2) % 3]!];
+  refuses.delete(home);
+  await flush();
+  assert.equal(taken.get(home)!.length, 3, "the one that failed longest ago");
+  const missing = names[(names.indexOf(home) + 2) % 3]!;
+  assert.deepEqual(said.slice(1), [
+    `tributary: the queue ${next} fails: Too Many Requests`,
+    `tributary: the queue ${missing} fails: there is no queue binding ${missing}`,
+  ]);
+  await flush();
+  mocks.forEach(({ mock }) => mock.restore());
+  assert.equal(said.length, 3, "each is said once");
+  assert.deepEqual([receiver.integers.get("count{}"), [...receiver.sequences]], [4, [1, 2, 3, 4]]);
+});
+
+test("a number of queues that there cannot be is said, and one in effect", async () => {
+  for (const [text, shards] of [["0", 0], ["17", 0], ["-1", 0], ["2.0", 0], ["1e1", 0], ["three", 0], ["9".repeat(400), 0], ["", 1], ["1", 1], ["16", 16], [2, 2]] as const) {
+    const said: unknown[] = [];
+    const error = mock.method(console, "error", (text: unknown) => void said.push(text));
+    const warn = mock.method(console, "warn", () => {});
+    const taken: Uint8Array[] = [];
+    const metrics = new Tributary("shop");
+    metrics.counter("count").add();
+    const send = async (body: Uint8Array) => void taken.push(body.slice());
+    const queues = Object.fromEntries(Array.from({ length: 16 }, (_, n) => [n === 0 ? "DELTAS" : `DELTAS_${n}`, { send }]));
+    await metrics.flushing({ ...queues, FLUSH_INTERVAL_MS: "0", QUEUE_SHARDS: text });
+    [error, warn].forEach(({ mock }) => mock.restore());
+    const message = fields(taken[0]!);
+    assert.deepEqual([integer(message, 1), integer(message, 12)], shards > 1 ? [5, shards] : [4, 0], `${text}`);
+    const problem = "tributary: QUEUE_SHARDS is not a whole number from 1 to 16; 1 is in effect";
+    assert.deepEqual(said, shards === 0 ? [problem] : []);
+  }
 });
 
 test("a message is of the format that its readers need", async () => {

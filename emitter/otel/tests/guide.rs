@@ -3,6 +3,8 @@
 
 use std::{fs, path::Path};
 
+use tributary_emitter::config::{QUEUE_BINDING, QUEUE_SHARDS, queue_binding};
+
 fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
         .unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -29,7 +31,7 @@ fn the_code_is_that_of_the_example() {
 
 #[test]
 fn the_dependencies_are_those_of_the_example() {
-    let [_, cargo] = blocks("toml").try_into().unwrap();
+    let [_, cargo, _] = blocks("toml").try_into().unwrap();
     let (of_example, of_workspace) = (file("example/Cargo.toml"), file("../../Cargo.toml"));
     let asked: Vec<&str> = cargo.lines().filter(|line| !line.is_empty()).collect();
     assert!(asked.len() >= 6, "{asked:?}");
@@ -37,4 +39,11 @@ fn the_dependencies_are_those_of_the_example() {
         assert!(of_example.contains(line) || of_workspace.contains(line), "{line}");
     }
     assert!(of_example.contains("tributary-otel = {"));
+}
+
+#[test]
+fn the_bindings_of_several_queues_are_those_that_the_emitter_asks_for() {
+    let [_, _, queues] = blocks("toml").try_into().unwrap();
+    assert!(queues.contains(&format!("binding = \"{}\"\n", queue_binding(QUEUE_BINDING, 1))), "{queues}");
+    assert!(queues.contains(&format!("{QUEUE_SHARDS} = \"2\"\n")), "{queues}");
 }

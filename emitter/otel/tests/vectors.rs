@@ -26,6 +26,7 @@ const FULL: Bounds = Bounds { bytes: 119_488, points: 500, buckets: 4_096, writt
 struct Vector {
     name: &'static str,
     stream_id: String,
+    ledgers: u32,
     /// Of the first message.
     sequence: u64,
     window_start_ms: u64,
@@ -272,6 +273,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn vector(
     name: &'static str,
+    ledgers: u32,
     sequence: u64,
     dropped: Vec<(i32, u64)>,
     bounds: Bounds,
@@ -287,7 +289,7 @@ fn vector(
         let dropped = if number == sequence { dropped.as_slice() } else { &[] };
         let envelope = Envelope {
             stream_id: StreamId(stream),
-            ledgers: 1,
+            ledgers,
             sequence: number,
             window_start_ms,
             window_end_ms,
@@ -308,6 +310,7 @@ fn vector(
     Vector {
         name,
         stream_id: hex(&stream),
+        ledgers,
         sequence,
         window_start_ms,
         window_end_ms,
@@ -319,16 +322,44 @@ fn vector(
     }
 }
 
+/// Which share of so many a stream has.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Share {
+    stream_id: String,
+    count: u32,
+    share: u32,
+}
+
+/// Ids at the edges of what 32, 53 and 64 bits hold, and some of no form; what stands behind the first eight bytes says nothing.
+fn shares() -> Vec<Share> {
+    let edges = [0, 1, 2, u64::from(u32::MAX), 1 << 32, (1 << 53) + 1, i64::MAX.unsigned_abs(), 1 << 63, u64::MAX];
+    let others = (1..=20_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let ids = edges.into_iter().chain(others).enumerate().map(|(at, head)| {
+        let mut id = [u8::try_from(at).unwrap(); 16];
+        id[..8].copy_from_slice(&head.to_be_bytes());
+        StreamId(id)
+    });
+    ids.flat_map(|id| [1, 2, 3, 7, 16].map(|count| Share { stream_id: hex(&id.0), count, share: id.share(count) }))
+        .collect()
+}
+
+fn lines(values: &[impl Serialize]) -> String {
+    let lines: Vec<_> = values.iter().map(|value| serde_json::to_string(value).unwrap()).collect();
+    lines.join(",\n")
+}
+
 #[test]
 fn the_vectors_are_what_this_crate_writes() {
     let small = |bytes, points, buckets| Bounds { bytes, points, buckets, written: 160_000 };
     let vectors = [
-        vector("every kind of point", 1, vec![], FULL, Some(every_kind()), 0),
-        vector("the same, one by one", 300, vec![], small(3_000, 1, 100), Some(every_kind()), 0),
-        vector("cut by bytes", 1 << 40, vec![(4, 1)], small(1_500, 500, 4_096), Some(many()), 1),
-        vector("cut by buckets", 7, vec![], small(1_900, 40, 25), Some(many()), 1),
+        vector("every kind of point", 1, 1, vec![], FULL, Some(every_kind()), 0),
+        vector("the same, one by one", 1, 300, vec![], small(3_000, 1, 100), Some(every_kind()), 0),
+        vector("cut by bytes", 1, 1 << 40, vec![(4, 1)], small(1_500, 500, 4_096), Some(many()), 1),
+        vector("cut by buckets", 1, 7, vec![], small(1_900, 40, 25), Some(many()), 1),
         vector(
             "cut by what is written",
+            1,
             7,
             vec![],
             Bounds { written: 3_500, ..small(3_000, 500, 4_096) },
@@ -337,6 +368,7 @@ fn the_vectors_are_what_this_crate_writes() {
         ),
         vector(
             "a resource that is left out",
+            1,
             2,
             vec![],
             small(400, 500, 100),
@@ -347,10 +379,11 @@ fn the_vectors_are_what_this_crate_writes() {
             },
             1,
         ),
-        vector("only what was dropped", 3, vec![(3, 2), (4, 1 << 35)], FULL, None, 0),
+        vector("only what was dropped", 1, 3, vec![(3, 2), (4, 1 << 35)], FULL, None, 0),
+        vector("of one of three ledgers", 3, 1, vec![(4, 1)], FULL, Some(every_kind()), 0),
+        vector("only what was dropped, of one of sixteen", 16, 4, vec![(3, 2)], FULL, None, 0),
     ];
-    let lines: Vec<_> = vectors.iter().map(|vector| serde_json::to_string(vector).unwrap()).collect();
-    let text = format!("[\n{}\n]\n", lines.join(",\n"));
+    let text = format!("{{\"vectors\": [\n{}\n], \"shares\": [\n{}\n]}}\n", lines(&vectors), lines(&shares()));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../npm/test/vectors.json");
     if std::env::var_os("UPDATE_VECTORS").is_some() {
         fs::write(&path, &text).unwrap();

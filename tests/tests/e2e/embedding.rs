@@ -35,13 +35,13 @@ type Sample = (&'static str, Vec<(&'static str, &'static str)>, f64);
 
 /// What the example must have counted: an oracle that knows only of orders.
 #[derive(Default)]
-struct Orders {
+pub(crate) struct Orders {
     sent: Vec<(&'static str, u32)>,
 }
 
 impl Orders {
     /// Places orders from several clients at a time, so that requests share windows.
-    fn place(&mut self, shop: &Embedding, count: u32) {
+    pub(crate) fn place(&mut self, shop: &Embedding, count: u32) {
         let orders: Vec<_> = (0..count).map(|n| (COUNTRIES[n as usize % 3], n * 7 % 13)).collect();
         thread::scope(|scope| {
             for part in orders.chunks(orders.len().div_ceil(4)) {
@@ -87,7 +87,7 @@ impl Orders {
         if differing.is_empty() { Ok(()) } else { Err(differing.join(", ")) }
     }
 
-    fn expect(&self, shop: &Embedding) -> Exposition {
+    pub(crate) fn expect(&self, shop: &Embedding) -> Exposition {
         eventually(LIMIT * 2, "the shop's orders", || {
             let metrics = shop.metrics()?;
             self.missing(&metrics).map(|()| metrics)

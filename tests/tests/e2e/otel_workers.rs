@@ -1,5 +1,5 @@
 //! Workers with OpenTelemetry's metrics API, in Rust and in TypeScript, on the same queue as the resolver: what they record is
-//! on `/metrics`, each recording once, also where their queue refuses for a while.
+//! on `/metrics`, each recording once, also where their queue, or one of several, refuses for a while.
 
 use std::thread;
 
@@ -8,7 +8,7 @@ use tributary_tests::{embedding::Embedding, exposition::Exposition, wait::eventu
 
 use crate::{
     consumer::{LIMIT, backend},
-    embedding::{expect_account, expect_resolves, resolve, start},
+    embedding::{Orders, expect_account, expect_resolves, resolve, start},
     parsers::{check_openmetrics, check_text},
 };
 
@@ -170,4 +170,68 @@ fn a_queue_that_refuses_for_a_while_costs_no_recording_and_doubles_none() {
         let metrics = book.expect(&shops, *shop);
         expect_account(&metrics, shop.name);
     }
+}
+
+/// The binding behind `binding` among three, as emitters fail over.
+fn next(binding: &str) -> &'static str {
+    match binding {
+        "DELTAS" => "DELTAS_1",
+        "DELTAS_1" => "DELTAS_2",
+        _ => "DELTAS",
+    }
+}
+
+/// Every Worker with metrics on three queues, the one without OpenTelemetry too. Of each one queue takes messages and says
+/// that it did not, so that two queues have them; then the next refuses.
+#[test]
+fn with_three_queues_of_which_one_fails_each_recording_counts_once() {
+    let (folder, backend) = (TempDir::new().unwrap(), backend());
+    let shops = start(&folder, &backend, &[("QUEUE_SHARDS", "3")]);
+    let (mut orders, mut books) = (Orders::default(), SHOPS.map(|_| Book::default()));
+    let names = ["shop", SHOPS[0].name, SHOPS[1].name];
+    let mut place = |count: u32| {
+        orders.place(&shops, count);
+        for (shop, book) in SHOPS.iter().zip(&mut books) {
+            book.place(&shops, *shop, count);
+            book.place_last(&shops, *shop, 11);
+        }
+        // Nothing is under way any more when all of it is counted.
+        orders.expect(&shops);
+        SHOPS.iter().zip(&books).for_each(|(shop, book)| drop(book.expect(&shops, *shop)));
+    };
+    let sends = || names.map(|name| shops.sends(name).unwrap());
+    let refuse = |name: &str, queue: &str, mode: &str| {
+        shops.call("POST", name, &format!("/refuse?mode={mode}&queue={queue}")).unwrap();
+    };
+    place(30);
+    let at_home = sends();
+    let homes = at_home.each_ref().map(|sends| {
+        assert_eq!(sends.len(), 1, "a stream has one queue: {sends:?}");
+        sends.keys().next().unwrap().clone()
+    });
+
+    names.iter().zip(&homes).for_each(|(name, home)| refuse(name, home, "after"));
+    place(30);
+    let lost_answers = sends();
+    for ((home, before), after) in homes.iter().zip(&at_home).zip(&lost_answers) {
+        assert!(after[home] > before[home] && after[next(home)] > 0, "both have it: {before:?}, {after:?}");
+    }
+
+    names.iter().zip(&homes).for_each(|(name, home)| refuse(name, next(home), "before"));
+    place(30);
+    for ((home, before), after) in homes.iter().zip(&lost_answers).zip(&sends()) {
+        let (next, last) = (next(home), next(next(home)));
+        assert_eq!((after[home], after[next]), (before[home], before[next]), "one is avoided, one refuses");
+        assert!(after[last] > before.get(last).copied().unwrap_or(0), "{before:?}, {after:?}");
+    }
+
+    let flags = resolve(&shops, 0..5);
+    expect_resolves(&shops, flags);
+    let metrics = shops.metrics().unwrap();
+    for name in names {
+        expect_account(&metrics, name);
+    }
+    let of_all = metrics.series("tributary_messages_total");
+    let repeated: f64 = of_all.filter(|(series, _)| series.contains("\"duplicate\"")).map(|(_, count)| count).sum();
+    assert!(repeated >= 3.0, "{repeated} of those that two queues had");
 }

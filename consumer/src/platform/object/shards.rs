@@ -21,6 +21,7 @@ use crate::{
         log,
         runtime::{now_ms, within},
     },
+    target::Target,
 };
 
 impl Ledger {
@@ -48,9 +49,7 @@ impl Ledger {
 
     /// Takes the number that a call names. One that holds anything already keeps what it is.
     pub(super) fn identify(&self, request: &Request) -> Result<(), Failure> {
-        let url = request.url()?;
-        let named = url.query_pairs().find(|(name, _)| name == LEDGER_PARAMETER);
-        let named = named.map_or(Ok(MAIN), |(_, number)| number.parse());
+        let named = parameter(request, LEDGER_PARAMETER).map_or(Ok(MAIN), |number| number.parse());
         let Some(named) = named.ok().filter(|number| *number < MAX_LEDGERS) else {
             return Err(Failure::Refused("no ledger has this number".to_owned()));
         };
@@ -102,9 +101,8 @@ impl Ledger {
 
     /// Takes in what another ledger tells, and publishes it.
     pub(super) async fn take_in_and_schedule(&self, request: &Request, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
-        let url = request.url()?;
-        let from = url.query_pairs().find(|(name, _)| name == caller::FROM_PARAMETER);
-        let from = from.and_then(|(_, number)| number.parse().ok()).filter(|number| shards::is_other(*number));
+        let from = parameter(request, caller::FROM_PARAMETER).and_then(|number| number.parse().ok());
+        let from = from.filter(|number| shards::is_other(*number));
         let Some(from) = from else { return Err(Failure::Refused("no ledger has this number".to_owned())) };
         if self.take_in(from, body)? {
             self.schedule_publication().await?;
@@ -187,4 +185,10 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// A parameter of a call. The URL is read without `worker`'s parser, which is larger than all of this: see [`Target`].
+fn parameter(request: &Request, name: &str) -> Option<String> {
+    let url = request.inner().url();
+    Target::read(&url).pairs().find_map(|(key, value)| (key == name).then_some(value))
 }
