@@ -154,7 +154,7 @@ impl Custom {
     /// Draws an exponential histogram of one bucket and zeros, and notes it down.
     fn waits(&mut self, resolver_id: &'static str, labels: &Labels) -> ExponentialHistogramDataPoint {
         let scale = SCALES.start + self.random.below(SCALES.end - SCALES.start);
-        let offset = signed(self.random.below(2 * OCTAVES << scale)) - signed(OCTAVES << scale);
+        let offset = signed(self.random.below((2 * OCTAVES) << scale)) - signed(OCTAVES << scale);
         let (count, zeros, sum) = (1 + self.random.below(5), self.random.below(3), signed(self.random.below(1_000)));
         self.note("till_wait_count", labels, signed(count + zeros));
         self.note("till_wait_sum", labels, sum);
