@@ -41,6 +41,7 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("envelope", "packed", envelope(4, &assigned_thrice())),
         ("envelope", "empty", envelope(2, &WriteFlagLogsRequest::default())),
         ("envelope", "otlp", envelope_of_otlp()),
+        ("envelope", "everything", envelope_of_everything()),
         ("otlp", "points", crate::otlp_seed::points()),
         ("otlp", "careless", crate::otlp_seed::careless()),
         ("legacy_json", "full.json", json(&flag_logs())),
@@ -241,10 +242,21 @@ fn envelope_of_otlp() -> Vec<u8> {
     envelope.encode().expect("the seed is an envelope")
 }
 
+/// A Worker that resolves flags, counts families of its own and collects OpenTelemetry's points, on one of three queues.
+fn envelope_of_everything() -> Vec<u8> {
+    let full = envelope(6, &flag_logs());
+    let envelope = Envelope {
+        ledgers: 3,
+        metrics: small_delta().to_wire().encode_to_vec(),
+        resource_metrics: crate::otlp_seed::points(),
+        ..Envelope::decode(&full).expect("written above")
+    };
+    envelope.encode().expect("the seed is an envelope")
+}
+
 fn commits() -> Vec<u8> {
     let record = |stream: u8, sequence| Record {
         stream_id: StreamId([stream; 16]),
-        ledgers: 1,
         sequence,
         window_end_ms: TIME_MS,
         kind: StreamKind::Producer,
@@ -351,6 +363,13 @@ mod tests {
             all().into_iter().find(|seed| (seed.0, seed.1) == (target, name)).map(|seed| seed.2).unwrap()
         };
         assert!(Envelope::decode(&of("envelope", "full")).unwrap().flag_logs().is_ok());
+        let all_at_once = Envelope::decode(&of("envelope", "everything")).unwrap();
+        assert_eq!((all_at_once.ledgers, all_at_once.flag_logs().is_ok()), (3, true));
+        assert!(
+            [all_at_once.flag_logs, all_at_once.metrics, all_at_once.resource_metrics]
+                .iter()
+                .all(|part| part.len() > 9)
+        );
         let json = String::from_utf8(of("legacy_json", "full.json")).unwrap();
         assert!(tributary_proto::envelope::decode_legacy(&json).is_ok());
         let resolved = fixture::with_state(|state| {

@@ -15,6 +15,7 @@
 mod chance;
 #[allow(dead_code, reason = "tributary-tests looks at more of it")]
 mod object;
+mod points;
 mod run;
 mod services;
 mod traffic;
@@ -87,6 +88,9 @@ fn shown(state: &Snapshot) -> BTreeMap<&str, Totals> {
                 }
                 ("tributary_records_applied", Value::Counter(count)) if *count > 0 => {
                     all.entry(resolver_id).or_default().records = *count;
+                }
+                (name, value) if name.starts_with("till_") => {
+                    all.entry(resolver_id).or_default().points.show(name, value);
                 }
                 _ => {}
             }

@@ -15,7 +15,10 @@ use tributary_proto::{
 
 use tributary_telemetry::{Bounds, Delta, ExplicitBounds, FamilyDescriptor, Histogram, LabelSet, MetricKind, Number};
 
-use crate::chance::Chance;
+use crate::{
+    chance::Chance,
+    points::{PointTotals, Points, Sums},
+};
 
 /// Natural logarithm of the ratio between two bounds: 18 per decade.
 const LN_RATIO: f64 = std::f64::consts::LN_10 / 18.0;
@@ -42,6 +45,7 @@ pub(crate) struct Sent {
     bucket: u8,
     latencies: u32,
     latency_sum: u32,
+    points: Points,
 }
 
 impl Sent {
@@ -60,6 +64,7 @@ impl Sent {
             bucket: u8::try_from(chance.below(174)).unwrap(),
             latencies: 1 + small(chance, 9),
             latency_sum: small(chance, 1 << 30),
+            points: Points::draw(chance),
         }
     }
 
@@ -137,7 +142,7 @@ impl Traffic {
             dimensions: BTreeMap::new(),
             flag_logs: sent.logs(index.to_string()).encode_to_vec(),
             metrics,
-            resource_metrics: Vec::new(),
+            resource_metrics: sent.points.encode(sent.resolver_id()),
             dropped: vec![],
         };
         MessageBody::Bytes(envelope.encode().unwrap())
@@ -161,11 +166,13 @@ pub(crate) struct Totals {
     pub(crate) latency_buckets: BTreeMap<usize, u64>,
     pub(crate) orders: u64,
     pub(crate) baskets: BTreeMap<usize, u64>,
+    pub(crate) points: PointTotals,
 }
 
 /// Totals by producer of what `counts` says of each record how often it counts.
 pub(crate) fn totals<'a>(sent: impl Iterator<Item = (&'a Sent, u64)>) -> BTreeMap<&'static str, Totals> {
     let mut all: BTreeMap<&'static str, Totals> = BTreeMap::new();
+    let mut points: BTreeMap<&'static str, Sums> = BTreeMap::new();
     for (sent, times) in sent.filter(|(_, times)| *times > 0) {
         let totals = all.entry(sent.resolver_id()).or_default();
         totals.records += times;
@@ -175,7 +182,11 @@ pub(crate) fn totals<'a>(sent: impl Iterator<Item = (&'a Sent, u64)>) -> BTreeMa
         if sent.producer < PRODUCERS.len() {
             totals.orders += times * u64::from(sent.resolves);
             *totals.baskets.entry(sent.basket()).or_default() += times * u64::from(sent.latencies);
+            points.entry(sent.resolver_id()).or_default().add(&sent.points, times);
         }
+    }
+    for (resolver_id, sums) in points {
+        all.entry(resolver_id).or_default().points = sums.totals();
     }
     all
 }

@@ -135,7 +135,10 @@ impl CompactReport {
             }
             last = number;
             match (number, field) {
-                (2, Field::Bytes(sdk)) => identity.sdk = Some(sdk),
+                (2, Field::Bytes(sdk)) => {
+                    check_sdk(sdk)?;
+                    identity.sdk = Some(sdk);
+                }
                 (4, Field::Bytes(latency)) => report.read_latency(latency)?,
                 (5, Field::Bytes(rate)) => report.read_rate(rate)?,
                 (6, Field::Bytes(age)) => {
@@ -219,6 +222,19 @@ impl CompactReport {
     }
 }
 
+/// `None` where an encoded `Sdk` has to be decoded in full to know whether it is one.
+fn check_sdk(bytes: &[u8]) -> Option<()> {
+    let mut cursor = Cursor::new(bytes);
+    while let Some(field) = cursor.field().ok()? {
+        match field {
+            (1, Field::Varint(_)) => {}
+            (2 | 3, Field::Bytes(text)) if text.is_ascii() => {}
+            _ => return None,
+        }
+    }
+    Some(())
+}
+
 impl TelemetryDelta {
     /// Adds a report.
     ///
@@ -292,8 +308,9 @@ pub enum ReportError {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tributary_proto::flag_logs::telemetry_data::{
-        BucketSpan, FlushTelemetry, ResolveLatency, ResolveRate, StateAge,
+    use tributary_proto::flag_logs::{
+        Sdk, sdk,
+        telemetry_data::{BucketSpan, FlushTelemetry, ResolveLatency, ResolveRate, StateAge},
     };
 
     use super::*;
@@ -304,6 +321,15 @@ mod tests {
             BucketSpan { offset, counts }
         }
     }
+    fn sdk() -> impl Strategy<Value = Sdk> {
+        let name = prop_oneof![
+            any::<i32>().prop_map(|id| Some(sdk::Sdk::Id(id))),
+            "[a-cé]{0,3}".prop_map(|name| Some(sdk::Sdk::CustomId(name))),
+            Just(None),
+        ];
+        (name, "[0-9.é]{0,3}").prop_map(|(sdk, version)| Sdk { version, sdk })
+    }
+
     prop_compose! {
         fn data()(
             spans in proptest::collection::vec(span(), 0..4), extra in prop_oneof![9 => Just(0_u32), 1 => Just(1)],
@@ -311,7 +337,7 @@ mod tests {
             rates in proptest::collection::vec((prop_oneof![0..9_u32, Just(u32::MAX)], -1..13_i32), 0..4),
             age in proptest::option::of(0..3_u64), memory_bytes in 0..3_u64,
             flush in prop_oneof![9 => Just(None), 1 => Just(Some(FlushTelemetry { succeeded: 1, failed: 0 }))],
-            version in "[a-bé]{0,2}", has_latency in any::<bool>(),
+            version in "[a-bé]{0,2}", has_latency in any::<bool>(), sdk in proptest::option::of(sdk()),
         ) -> TelemetryData {
             let count = spans.iter().flat_map(|span| &span.counts).sum::<u32>() + extra;
             TelemetryData {
@@ -321,6 +347,7 @@ mod tests {
                 memory_bytes,
                 flush,
                 resolver_version: version,
+                sdk,
                 ..TelemetryData::default()
             }
         }
@@ -337,6 +364,8 @@ mod tests {
                 prop_assert_eq!(report.is_empty(), expected.is_empty());
                 prop_assert_eq!(rebucketed.observations, 0);
                 prop_assert_eq!(identity.resolver_version, data.resolver_version.as_bytes());
+                let sdk = data.sdk.as_ref().map(Sdk::encode_to_vec);
+                prop_assert_eq!(identity.sdk, sdk.as_deref());
                 if let Ok((mut left, _)) = TelemetryDelta::from_wire(&before, 1) {
                     let mut right = left.clone();
                     prop_assert_eq!(left.add_report(&report), right.merge(&expected));
@@ -354,11 +383,29 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = to;
             }
-            if let Some((report, _)) = CompactReport::read(&bytes, 5) {
-                let data = TelemetryData { sdk: None, ..TelemetryData::decode(bytes.as_slice()).unwrap() };
+            if let Some((report, identity)) = CompactReport::read(&bytes, 5) {
+                let data = TelemetryData::decode(bytes.as_slice()).unwrap();
+                prop_assert_eq!(identity.sdk.map(|sdk| Sdk::decode(sdk).unwrap()), data.sdk.clone());
                 let (expected, _) = TelemetryDelta::from_wire(&data, 5).unwrap();
                 prop_assert_eq!(TelemetryReport::Compact(report).to_delta(), expected);
             }
+        }
+    }
+
+    #[test]
+    fn an_sdk_is_read_in_place_where_the_generated_code_reads_it_and_nowhere_else() {
+        let report = |sdk: &[u8]| [&[0x12, u8::try_from(sdk.len()).unwrap()], sdk].concat();
+        let custom = Sdk { version: "1.2.3".into(), sdk: Some(sdk::Sdk::CustomId("shop".into())) };
+        for sdk in [custom, Sdk { version: "1.2.3".into(), sdk: Some(sdk::Sdk::Id(25)) }, Sdk::default()] {
+            let bytes = report(&sdk.encode_to_vec());
+            let (_, identity) = CompactReport::read(&bytes, 5).unwrap();
+            assert_eq!(Sdk::decode(identity.sdk.unwrap()), Ok(sdk));
+        }
+        // A string as a number, one that is cut off, one that is no UTF-8, a number that is cut off, and no field at all.
+        for sdk in [&[0x18, 1][..], &[0x12, 2, b'a'], &[0x1a, 1, 0xff], &[0x08, 0x80], &[0x0c], &[0]] {
+            let bytes = report(sdk);
+            assert!(TelemetryData::decode(bytes.as_slice()).is_err(), "{sdk:?}");
+            assert_eq!(CompactReport::read(&bytes, 5), None, "{sdk:?}");
         }
     }
 

@@ -10,6 +10,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`oracle`] | what is sent, and what it must come to |
+//! | [`custom`] | the same of what Workers count of their own: families, and OpenTelemetry's points |
 //! | [`worker`] | the real producer Worker, and what its answers said |
 //! | [`queue`] | a queue: what is under way, what comes again |
 //! | [`faults`] | what strikes where |
@@ -17,6 +18,7 @@
 //! | [`report`] | the reckoning, and its table |
 //! | `mod` | the run: deliveries, kills, outages |
 
+pub mod custom;
 pub mod faults;
 pub mod front;
 pub mod oracle;

@@ -21,6 +21,7 @@ use tributary_proto::{
 };
 
 use super::{
+    custom::Custom,
     queue::Sent,
     worker::{RESOLVER_ID, Resolved},
 };
@@ -56,6 +57,7 @@ pub struct Oracle {
     /// By resolver and bucket.
     latency: BTreeMap<(&'static str, u64), u64>,
     latency_sum: BTreeMap<&'static str, u64>,
+    custom: Custom,
 }
 
 const RESOLVERS: [&str; 2] = ["cf-resolver", "eu"];
@@ -77,6 +79,7 @@ impl Oracle {
             resolves: BTreeMap::new(),
             latency: BTreeMap::new(),
             latency_sum: BTreeMap::new(),
+            custom: Custom::new(seed ^ 0xc057),
         }
     }
 
@@ -129,8 +132,8 @@ impl Oracle {
             resolver_id: resolver_id.to_owned(),
             dimensions: BTreeMap::new(),
             flag_logs: logs.encode_to_vec(),
-            metrics: Vec::new(),
-            resource_metrics: Vec::new(),
+            metrics: self.custom.metrics(resolver_id),
+            resource_metrics: self.custom.points(resolver_id),
             dropped: vec![],
         };
         let body = Body::Bytes(envelope.encode().unwrap_or_default());
@@ -214,7 +217,7 @@ impl Oracle {
 
     /// Every series that is not what was sent.
     pub fn differences(&self, resolved: &Resolved, metrics: &Exposition) -> Vec<String> {
-        let mut differences = Vec::new();
+        let mut differences = self.custom.differences(metrics);
         let mut expect = |name: &str, labels: &[(&str, &str)], expected: u64| {
             let actual = metrics.get(name, labels);
             // Far below 2^53: exact.
