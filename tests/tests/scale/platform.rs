@@ -47,7 +47,7 @@ pub(crate) struct Costs {
     pub(crate) commit: f64,
     /// Ledger: each record of it, where every one is of another stream.
     pub(crate) record: f64,
-    /// Ledger 0: the copy of another, read, added and the state sealed.
+    /// Ledger 0: the copy of another, read, added and the state sealed. Assumed: as merging a whole snapshot was measured.
     pub(crate) take_in: f64,
     /// A commit, where the state has the half megabyte that the worst senders of the bench bring it to.
     pub(crate) full_commit: f64,
