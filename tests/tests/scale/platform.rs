@@ -47,7 +47,8 @@ pub(crate) struct Costs {
     pub(crate) commit: f64,
     /// Ledger: each record of it, where every one is of another stream.
     pub(crate) record: f64,
-    /// Ledger 0: the copy of another, read, added and the state sealed. Assumed: as merging a whole snapshot was measured.
+    /// Ledger 0: the copy of another, read, added and the state sealed. The first one, of which all is
+    /// new, takes more.
     pub(crate) take_in: f64,
     /// A commit, where the state has the half megabyte that the worst senders of the bench bring it to.
     pub(crate) full_commit: f64,
