@@ -40,7 +40,7 @@ pub(crate) const AUTOSCALE: u64 = 10_000_000;
 /// What our code costs, in microseconds, native: what `make bench` measures, rounded up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Costs {
-    /// Consumer: a message of 100 resolves with their flag logs, read and merged (`docs/performance.md`, 374,000
+    /// Consumer: a message of 100 resolves with their flag logs, read and merged (`docs/performance.md`, 317,000
     /// instructions).
     pub(crate) message: f64,
     /// Ledger: a commit, with the state sealed (`docs/performance/growth.csv`, as the rest of these).
