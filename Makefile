@@ -58,7 +58,7 @@ chaos: build ## Put the consumer under fire for MINUTES=5 and compare with an or
 bench: build ## Measure against the confidence_resolver crate, growth, and scrapes in workerd
 	@$(TOOLS) cargo bench -p tributary-tests
 
-scale: setup ## Simulate loads up to 10^8 resolves a second, and outages, and renew docs/scale.md (some minutes; RUN= prints one run)
+scale: setup ## Simulate loads up to 10^6 resolves a second, and outages, and renew docs/scale.md (some minutes; RUN= prints one run)
 	@$(TOOLS) cargo test --profile bench -p tributary-tests --test scale -- --ignored --nocapture
 
 load: build ## Measure in workerd what the pipeline costs, the queue's way into the Ledger, and scrapes (SECONDS=180)

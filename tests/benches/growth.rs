@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `points` | what is measured |
 //! | `bed` | the pipeline and the Ledger, with maps for SQLite |
-//! | `traffic`, `merge` | messages, and how snapshots become one: as in the simulation of scale |
+//! | `traffic` | messages, as in the simulation of scale |
 //! | `meter` | time, allocations and what callgrind counts |
 //! | `instructions` | the same points again under callgrind, as far as that takes minutes |
 //!
@@ -23,8 +23,6 @@
 mod bed;
 #[path = "growth/instructions.rs"]
 mod instructions;
-#[path = "../tests/scale/merge.rs"]
-mod merge;
 #[path = "growth/meter.rs"]
 mod meter;
 #[path = "../../consumer/tests/simulation/object.rs"]

@@ -18,6 +18,8 @@ const BATCH_SECONDS: f64 = 2.0;
 /// Default of `PUBLISH_INTERVAL_MS`; a publication writes two keys.
 const PUBLISH_SECONDS: f64 = 10.0;
 const KEYS: f64 = 2.0;
+/// How often another Ledger tells the first of itself: twice in that time.
+const TELL_SECONDS: f64 = PUBLISH_SECONDS / 2.0;
 /// Resolves that seal a window before its time: so many assignments do, of which a resolve of the demo has 2.5.
 const SEALING_RESOLVES: f64 = 2_000.0 / 2.5;
 /// Commits of a batch of so many messages: its records, and then the consumer's own report on it, which goes with the next
@@ -85,6 +87,8 @@ pub struct Month {
     pub kv_reads: f64,
     /// Requests of the Ledger, alarms included.
     pub ledger_requests: f64,
+    /// Those of them that are commits.
+    pub commits: f64,
     /// Rows that the Ledger writes.
     pub ledger_rows: f64,
     /// Gigabyte-seconds of the Ledger.
@@ -107,15 +111,21 @@ impl Load {
         let batches = messages / batch;
         let publications = batches.min(MONTH_SECONDS / PUBLISH_SECONDS);
         let commits = batches * commits_per_batch(batch);
+        let tells = (self.shards - 1.0) * (batches / self.shards).min(MONTH_SECONDS / TELL_SECONDS);
         Month {
             messages,
             queue_operations: messages * units * OPERATIONS_PER_DELIVERY,
             kv_writes: publications * KEYS,
             kv_reads: self.resolves.min(self.isolates * MONTH_SECONDS / STATE_SECONDS),
-            // A publication is an alarm, and every other Ledger says what it has.
-            ledger_requests: commits + publications * self.shards,
-            // Of a commit: the state and an entry of the journal. Of a publication: the state, and the alarm twice.
-            ledger_rows: commits * ROWS_PER_COMMIT + self.folded_rows(messages, commits) + publications * 3.0,
+            // A publication is an alarm; telling is one, and a request of the first Ledger.
+            ledger_requests: commits + publications + tells * 2.0,
+            commits,
+            // Of a commit: the state and an entry of the journal. Of a publication: the state, and the alarm twice. Of
+            // telling: the alarm twice, and in the first Ledger the state and the copy.
+            ledger_rows: commits * ROWS_PER_COMMIT
+                + self.folded_rows(messages, commits)
+                + publications * 3.0
+                + tells * 4.0,
             ledger_gigabyte_seconds: MONTH_SECONDS * LEDGER_GIGABYTES * self.shards,
         }
     }
@@ -147,6 +157,21 @@ impl Load {
 }
 
 impl Month {
+    /// So many installations of which each has this month, in one account.
+    #[must_use]
+    pub fn times(self, installations: f64) -> Self {
+        Self {
+            messages: self.messages * installations,
+            queue_operations: self.queue_operations * installations,
+            kv_writes: self.kv_writes * installations,
+            kv_reads: self.kv_reads * installations,
+            ledger_requests: self.ledger_requests * installations,
+            commits: self.commits * installations,
+            ledger_rows: self.ledger_rows * installations,
+            ledger_gigabyte_seconds: self.ledger_gigabyte_seconds * installations,
+        }
+    }
+
     /// Dollars a month.
     #[must_use]
     pub fn dollars(&self) -> f64 {
@@ -182,8 +207,8 @@ pub const BYTES_PER_RESOLVE: f64 = 86.0;
 
 /// The tables of `docs/cost.md`, by their names there.
 #[must_use]
-pub fn tables() -> [(&'static str, String); 2] {
-    [("month", month_table()), ("flush", flush_table())]
+pub fn tables() -> [(&'static str, String); 3] {
+    [("month", month_table()), ("flush", flush_table()), ("shards", shards_table())]
 }
 
 fn month_table() -> String {
@@ -220,6 +245,20 @@ fn flush_table() -> String {
         let month = load.month();
         let millis = flush_seconds * 1_000.0;
         table.push_str(&format!("| {millis} | {} | {:.2} |\n", short(month.messages), month.dollars()));
+    }
+    table
+}
+
+/// What more queues do to the last load of [`LOADS`].
+fn shards_table() -> String {
+    let mut table =
+        "| `QUEUE_SHARDS` | Ledger requests | Ledger rows | dollars |\n| --: | --: | --: | --: |\n".to_owned();
+    let [.., (resolves, isolates)] = LOADS;
+    for shards in [1.0, 2.0, 4.0, 16.0] {
+        let load = Load { resolves, isolates, flush_seconds: 1.0, bytes_per_resolve: BYTES_PER_RESOLVE, shards };
+        let month = load.month();
+        let (requests, rows) = (short(month.ledger_requests), short(month.ledger_rows));
+        table.push_str(&format!("| {shards} | {requests} | {rows} | {:.2} |\n", month.dollars()));
     }
     table
 }
@@ -272,6 +311,10 @@ mod tests {
         assert!((JOURNAL_STREAMS - as_f64(u64::try_from(MAX_JOURNAL_STREAMS).unwrap_or(0))).abs() < 1e-9);
         assert!((SEALING_RESOLVES * 2.5 - as_f64(MAX_PENDING_ASSIGNMENTS)).abs() < 1e-9);
         assert!((PUBLISH_SECONDS - DEFAULT_PUBLISH_INTERVAL.as_secs_f64()).abs() < 1e-9);
+        let load = Load { isolates: 1e5, ..LOAD };
+        let (one, two) = (load.month(), Load { shards: 2.0, ..load }.month());
+        let tells = MONTH_SECONDS / TELL_SECONDS;
+        assert!((two.ledger_requests - two.commits - one.ledger_requests + one.commits - 2.0 * tells).abs() < 1.0);
     }
 
     #[test]
@@ -281,6 +324,14 @@ mod tests {
         assert!((ten.ledger_gigabyte_seconds - 10.0 * one.ledger_gigabyte_seconds).abs() < 1.0);
         assert!(ten.ledger_requests > one.ledger_requests, "batches are less full");
         assert!(ten.ledger_rows < one.ledger_rows, "ten journals hold the isolates that one cannot");
+    }
+
+    #[test]
+    fn installations_share_what_is_included() {
+        let one = LOAD.month();
+        let free = KV_WRITES.included * KV_WRITES.dollars_per_million / 1e6;
+        let (two, apart) = (one.times(2.0).dollars(), 2.0 * one.dollars());
+        assert!(two > apart && two < apart + 100.0 * free, "{two} {apart}");
     }
 
     #[test]

@@ -203,6 +203,7 @@ impl Object {
         if fails {
             self.restart();
         } else if is_taken {
+            self.rows.written += 2;
             self.others.insert(ledger, copy);
             self.state = self.book.as_ref().map(StoredState::seal);
         }

@@ -12,12 +12,12 @@ use tributary_consumer::{
     backend::delivery::{DeliveryOutcome, Destination, Route},
     dead_letters::bury::{DeadLetterFailure, DeadLetterPort},
     dimensions::Dimensions,
+    ledger::shards::LedgerCopy,
     message::{MessageBody, QueueMessage},
     pipeline::{BackendPort, LedgerFailure, LedgerPort, MessageVerdict, Surroundings, process},
     self_report::SelfReport,
 };
 use tributary_proto::{envelope::StreamId, v1::CommitResponse};
-use tributary_telemetry::Snapshot;
 
 use crate::{
     meter::{aside, counted, heap, now, take},
@@ -106,9 +106,19 @@ impl Bed {
         self.messages
     }
 
-    /// The state that the Ledger has.
-    pub(crate) fn state(&self) -> Snapshot {
-        self.ledger.object.borrow_mut().book(self.ledger.now_ms).state.clone()
+    /// What the Ledger tells another of itself.
+    pub(crate) fn copy(&self) -> Vec<u8> {
+        LedgerCopy::encode(self.ledger.object.borrow_mut().book(self.ledger.now_ms))
+    }
+
+    /// Takes in a copy of another; counted, as a message.
+    pub(crate) fn take_in(&mut self, copy: Vec<u8>) {
+        self.ledger.now_ms += 20;
+        let object = self.ledger.object.get_mut();
+        let started = now();
+        counted(|| object.take_in(1, copy, self.ledger.now_ms, false));
+        self.ledger.time.set(self.ledger.time.get() + now().saturating_sub(started));
+        self.of_point += 1;
     }
 
     /// One batch; `is_counted` or only gone through.

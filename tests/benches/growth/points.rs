@@ -4,22 +4,20 @@ use std::collections::BTreeMap;
 
 use tributary_local::random::DemoRandom;
 use tributary_proto::Message as _;
-use tributary_telemetry::{Delta, FamilyDescriptor, LabelSet, MetricKind, Snapshot, confidence::TelemetryDelta};
+use tributary_telemetry::{Delta, FamilyDescriptor, LabelSet, MetricKind, confidence::TelemetryDelta};
 pub(crate) use tributary_tests::growth::Point;
 
 use crate::{
-    bed::{BATCH, Bed, START_MS},
-    merge::add_snapshot,
-    meter::{counted, heap, take},
+    bed::{BATCH, Bed},
     traffic::{Head, RESOLVER_ID, message, stream_id, telemetry},
 };
 
 /// Resolves of a coalesced message: an isolate that resolves a hundred times per flush interval.
 const COALESCED: u64 = 100;
 
-/// Batches in which the journal is folded at least once, whatever folds it: the batch and the consumer's own report are
-/// a commit each, and 1,024 commits or 16,384 streams fold.
-const WITH_A_FOLD: u64 = 520;
+/// Batches in which the journal is folded at least once, whatever folds it: a full batch is a commit, and 1,024 commits or
+/// 16,384 streams fold.
+const WITH_A_FOLD: u64 = 1_040;
 
 /// How far it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +58,7 @@ pub(crate) fn run(extent: Extent, emit: &mut dyn FnMut(Point)) {
     own_streams(extent, emit);
     new_labels(extent, emit);
     gaps(extent, emit);
-    merges(extent, emit);
+    copies(extent, emit);
 }
 
 /// Streams that number their messages.
@@ -96,7 +94,14 @@ impl Streams {
 }
 
 fn head(stream: u64, sequence: u64, now_ms: u64, resolver_id: &str) -> Head<'_> {
-    Head { stream_id: stream_id(stream), sequence, window_start_ms: now_ms - 1_000, window_end_ms: now_ms, resolver_id }
+    Head {
+        stream_id: stream_id(stream),
+        sequence,
+        window_start_ms: now_ms - 1_000,
+        window_end_ms: now_ms,
+        resolver_id,
+        ledgers: 1,
+    }
 }
 
 /// A batch costs what it costs, however many isolates there are.
@@ -245,39 +250,30 @@ fn gaps(extent: Extent, emit: &mut dyn FnMut(Point)) {
     }
 }
 
-/// What a publication of many Ledgers does: each other snapshot is read and added. A usual state, and one that is full.
-fn merges(extent: Extent, emit: &mut dyn FnMut(Point)) {
-    let (mut usual, mut streams) = (Bed::new(), Streams::new(100));
-    let mut full = Bed::new();
-    for first in 0..extent.batches(100) {
-        usual.batch(streams.batch(usual.now_ms(), BATCH), false);
-        full.batch((first * BATCH..(first + 1) * BATCH).map(|index| labelled(index, full.now_ms())).collect(), false);
-    }
-    for (scenario, bed) in [("snapshots merged", usual), ("full snapshots merged", full)] {
-        let bytes = bed.state().encode();
+/// What ledger 0 does with a copy of another: reads it, adds what came since the copy before, and seals its state. A usual
+/// state, and one that is full. The first copy is all new.
+fn copies(extent: Extent, emit: &mut dyn FnMut(Point)) {
+    let mut streams = Streams::new(100);
+    let mut usual = move |bed: &Bed| streams.batch(bed.now_ms(), BATCH);
+    let mut full = |bed: &Bed| {
+        let first = bed.messages();
+        (first..first + BATCH).map(|index| labelled(index, bed.now_ms())).collect()
+    };
+    type Next<'a> = &'a mut dyn FnMut(&Bed) -> Vec<Vec<u8>>;
+    for (scenario, batch) in [("copies taken in", &mut usual as Next<'_>), ("full copies taken in", &mut full)] {
+        let (mut main, mut other) = (Bed::new(), Bed::new());
+        for _ in 0..extent.batches(100) {
+            let bodies = batch(&other);
+            other.batch(bodies, false);
+        }
         for x in extent.of(&[1, 10, 100], 10) {
-            let mut merged = bed.state();
-            take();
-            (0..x).for_each(|_| counted(|| add_snapshot(&mut merged, &Snapshot::decode(&bytes).unwrap(), START_MS)));
-            let meter = take();
-            emit(Point {
-                scenario: scenario.to_owned(),
-                x,
-                resolves_per_message: 1,
-                messages: x,
-                instructions: None,
-                nanos: meter.time.as_nanos().try_into().unwrap(),
-                ledger_nanos: meter.time.as_nanos().try_into().unwrap(),
-                allocations: meter.allocations,
-                state_bytes: u64::try_from(merged.encode().len()).unwrap(),
-                stream_rows: 0,
-                unfolded_rows: 0,
-                journal_rows: 0,
-                journal_bytes: 0,
-                rows_written: 0,
-                rows_read: 0,
-                book_bytes: heap(|| merged.clone()),
-            });
+            main.begin();
+            for _ in 0..x {
+                let bodies = batch(&other);
+                other.batch(bodies, false);
+                main.take_in(other.copy());
+            }
+            emit(main.end(scenario, x, 1));
         }
     }
 }

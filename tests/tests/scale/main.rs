@@ -7,15 +7,15 @@
 //! | `traffic`, `producer` | messages, and the isolates that send them |
 //! | `queue` | a queue with its limits, redelivery and autoscaling |
 //! | `ports` | the pipeline's calls, which the simulation answers |
-//! | `server`, `merge` | a Ledger on one thread, and what the first makes of all |
+//! | `server` | a Ledger on one thread |
 //! | `object` | its rows and memory: the same file as in the consumer's own simulation |
-//! | `run` | the events |
+//! | `run` | the events: isolates and queues, the consumer, and Ledgers with what they tell and publish |
 //! | `outcome` | what is looked at afterwards, and the oracle |
 //! | `plans` | what is simulated |
 //! | `needs` | sums: queues, Ledgers and dollars of a load |
 //! | `page` | tables and plots of `docs/scale.md` |
 //!
-//! Everything that decides (decode, merge, commit, journal, seal, merge of snapshots, text) is the real code; how long it
+//! Everything that decides (decode, merge, commit, journal, seal, what ledgers tell, text) is the real code; how long it
 //! takes is a number of `platform`, so that a seed gives one run.
 //!
 //! `cargo test` runs small forms. `make scale` runs what the page shows and renews it; `RUN=<part of a name>` runs and
@@ -30,7 +30,6 @@
 )]
 
 mod chance;
-mod merge;
 mod needs;
 #[path = "../../../consumer/tests/simulation/object.rs"]
 #[allow(dead_code, reason = "the consumer's own simulation uses the rest")]
@@ -46,7 +45,7 @@ mod run;
 mod server;
 mod traffic;
 
-use std::{fs, time::Instant};
+use std::{fs, thread, time::Instant};
 
 use tributary_tests::{
     cost::{ROWS_PER_COMMIT, commits_per_batch},
@@ -75,6 +74,7 @@ fn small_runs_lose_nothing_and_double_nothing() {
         // A run without faults would prove nothing.
         let faults = [outcome.duplicates, outcome.crashes, outcome.retries, outcome.restarts];
         assert!(faults.iter().all(|count| *count > 0), "{}: {faults:?}", plan.name);
+        assert!(plan.shards == 1 || outcome.untold > 0, "{}: every copy arrived", plan.name);
     }
 }
 
@@ -117,13 +117,17 @@ fn the_page_on_scale_says_what_the_model_and_the_runs_say() {
 fn renew_the_page() {
     let wanted = std::env::var("RUN").ok().filter(|wanted| !wanted.is_empty());
     let is_wanted = |plan: &Plan| wanted.as_ref().is_none_or(|wanted| plan.name.contains(wanted));
-    let mut outcomes = Vec::new();
-    for plan in plans::days().into_iter().chain(plans::outages()).filter(is_wanted) {
-        let started = Instant::now();
-        let outcome = Simulation::new(plan).finish();
-        println!("{} [{:.1} s]", outcome.line(), started.elapsed().as_secs_f64());
-        outcomes.push(outcome);
-    }
+    let run = |plan: Plan| {
+        thread::spawn(move || {
+            let started = Instant::now();
+            let outcome = Simulation::new(plan).finish();
+            println!("{} [{:.1} s]", outcome.line(), started.elapsed().as_secs_f64());
+            outcome
+        })
+    };
+    let plans = plans::days().into_iter().chain(plans::outages()).filter(is_wanted);
+    let runs: Vec<_> = plans.map(run).collect();
+    let outcomes: Vec<_> = runs.into_iter().map(|run| run.join().unwrap()).collect();
     if wanted.is_some() {
         return;
     }

@@ -1,12 +1,14 @@
 //! What a load needs, as sums: queues, Ledgers, consumers, dollars, and which limit is the first.
 
-use crate::platform::{
-    BATCH_MESSAGES, CONNECTIONS, COSTS, FOLDED_ROW, HEADROOM, NETWORK, QUEUE_BYTES, QUEUE_MESSAGES_PER_SECOND,
-    QUEUES_PER_ACCOUNT, READ_REQUEST, WASM, WRITE_REQUEST,
-};
+use tributary_consumer::limits::DEFAULT_PUBLISH_INTERVAL;
+use tributary_proto::envelope::MAX_LEDGERS;
 use tributary_tests::{
-    cost::{BYTES_PER_RESOLVE, Load, MONTH_SECONDS, Month, commits_per_batch, peer_dollars},
+    cost::{BYTES_PER_RESOLVE, Load, MONTH_SECONDS, ROWS_PER_COMMIT, commits_per_batch, peer_dollars},
     growth::as_f64,
+};
+
+use crate::platform::{
+    BATCH_MESSAGES, COSTS, FOLDED_ROW, HEADROOM, QUEUE_BYTES, QUEUE_MESSAGES_PER_SECOND, WASM, WRITE_REQUEST,
 };
 
 /// Seconds for which a queue is to hold what comes while nobody takes it.
@@ -38,8 +40,10 @@ pub(crate) struct Needs {
     pub(crate) by_bytes: f64,
     /// Ledgers for the commits.
     pub(crate) by_ledger: f64,
-    /// What `QUEUE_SHARDS` has to be: the most of these.
+    /// Queues, and as many Ledgers: the most of these.
     pub(crate) shards: f64,
+    /// Installations that have so many, at most `MAX_LEDGERS` each.
+    pub(crate) installations: f64,
     /// Which of them it is.
     pub(crate) first: &'static str,
     /// Rows that all Ledgers write, a second.
@@ -78,7 +82,10 @@ impl Demand {
         let (shards, first) =
             needs.into_iter().reduce(|most, need| if need.0 > most.0 { need } else { most }).unwrap_or_default();
         let first = if shards <= 1.0 { "none" } else { first };
-        let month: Month = self.load(shards).month();
+        let installations = (shards / f64::from(MAX_LEDGERS)).ceil();
+        let of_each = Self { resolves: self.resolves / installations, ..self };
+        let shards_of_each = (shards / installations).ceil();
+        let month = of_each.load(shards_of_each).month().times(installations);
         Needs {
             isolates: self.resolves / self.of_isolate,
             messages,
@@ -87,9 +94,10 @@ impl Demand {
             by_bytes,
             by_ledger,
             shards,
+            installations,
             first,
             rows: month.ledger_rows / MONTH_SECONDS,
-            ledger_busy: self.ledger_busy(shards),
+            ledger_busy: of_each.ledger_busy(shards_of_each),
             dollars: month.dollars(),
             peer_dollars: peer_dollars(self.resolves * MONTH_SECONDS),
             peer_queues: (self.resolves / per_queue).ceil(),
@@ -99,17 +107,44 @@ impl Demand {
     /// Share of its time that the thread of each of so many Ledgers works.
     fn ledger_busy(self, shards: f64) -> f64 {
         let month = self.load(shards).month();
-        let (messages, rows) = (month.messages / MONTH_SECONDS / shards, month.ledger_rows / MONTH_SECONDS / shards);
-        let commits = month.ledger_requests / MONTH_SECONDS / shards;
-        let folded = (rows - 2.0 * commits).max(0.0);
+        let of_a_ledger = |amount: f64| amount / MONTH_SECONDS / shards;
+        let (messages, commits) = (of_a_ledger(month.messages), of_a_ledger(month.commits));
+        let folded = (of_a_ledger(month.ledger_rows) - ROWS_PER_COMMIT * commits).max(0.0);
         (commits * (WRITE_REQUEST + COSTS.commit * WASM) + messages * COSTS.record * WASM + folded * FOLDED_ROW) / 1e6
     }
 }
 
-impl Needs {
-    /// Whether an account has so many queues.
-    pub(crate) fn fits_an_account(&self) -> bool {
-        self.shards <= QUEUES_PER_ACCOUNT
+/// What one installation takes at most, with isolates that are asked so often and so long a flush interval.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// The load: [`HEADROOM`] of the messages that its queues take.
+    pub(crate) demand: Demand,
+    /// Resolves of a message.
+    pub(crate) per_message: f64,
+    /// Seconds for which its queues hold what comes while nobody takes it.
+    pub(crate) held_seconds: f64,
+    /// Resolves a second of which ten minutes' bytes have room.
+    pub(crate) with_outage: f64,
+    /// Share of its time that each Ledger works, taking in not among it.
+    pub(crate) ledger_busy: f64,
+    /// Dollars a month.
+    pub(crate) dollars: f64,
+}
+
+/// See [`Reach`].
+pub(crate) fn reach(of_isolate: f64, flush_seconds: f64) -> Reach {
+    let queues = f64::from(MAX_LEDGERS);
+    let per_message = Demand { resolves: of_isolate * 1e6, of_isolate, flush_seconds }.load(1.0).resolves_per_message();
+    let resolves = queues * as_f64(QUEUE_MESSAGES_PER_SECOND) * HEADROOM * per_message;
+    let demand = Demand { resolves, of_isolate, flush_seconds };
+    let held = queues * QUEUE_BYTES / BYTES_PER_RESOLVE;
+    Reach {
+        demand,
+        per_message,
+        held_seconds: held / resolves,
+        with_outage: resolves.min(held / OUTAGE_SECONDS),
+        ledger_busy: demand.ledger_busy(queues),
+        dollars: demand.load(queues).month().dollars(),
     }
 }
 
@@ -120,12 +155,9 @@ pub(crate) fn messages_of_a_ledger(commit_micros: f64) -> f64 {
     messages / batch * 1e6
 }
 
-/// Seconds that a publication of so many Ledgers takes of the first of them: asking the others, and merging what they
-/// say, where a snapshot takes so many microseconds of native code.
-pub(crate) fn publication_seconds(ledgers: f64, merge_micros: f64) -> (f64, f64) {
-    let (least, most) = NETWORK;
-    let connections = as_f64(u64::try_from(CONNECTIONS).unwrap_or_default());
-    let turn = as_f64(least + most) + READ_REQUEST + COSTS.render * WASM;
-    let others = ledgers - 1.0;
-    ((others / connections).ceil() * turn / 1e6, (others * merge_micros * WASM + COSTS.render * WASM) / 1e6)
+/// What it takes of the first Ledger to hear of so many Ledgers: copies a second, and the share of its time, where one takes
+/// so many microseconds of native code.
+pub(crate) fn taking_in(ledgers: f64, native_micros: f64) -> (f64, f64) {
+    let copies = (ledgers - 1.0) * 2.0 / DEFAULT_PUBLISH_INTERVAL.as_secs_f64();
+    (copies, copies * (WRITE_REQUEST + native_micros * WASM) / 1e6)
 }

@@ -72,6 +72,8 @@ pub(crate) struct Watch {
     pub(crate) restarts: u64,
     pub(crate) commits: u64,
     pub(crate) batches: u64,
+    /// Copies of which the first Ledger knows nothing, or their sender not that it does.
+    pub(crate) untold: u64,
     /// The most messages that an isolate held.
     pub(crate) held: usize,
     pub(crate) settled_us: u64,
@@ -168,6 +170,8 @@ pub(crate) struct Outcome {
     pub(crate) crashes: u64,
     /// Times that a Ledger lost its memory.
     pub(crate) restarts: u64,
+    /// Copies of which the first Ledger knows nothing, or their sender not that it does.
+    pub(crate) untold: u64,
     /// Invocations of the consumer.
     pub(crate) batches: u64,
     /// Requests of Ledgers, those for publications not among them.
@@ -213,12 +217,12 @@ impl Outcome {
         plan: &Plan,
         watch: &Watch,
         isolates: &[Isolate],
-        servers: &mut [Server],
-        states: Vec<(Snapshot, LedgerStatus)>,
+        servers: &[Server],
+        state: &Snapshot,
+        status: &LedgerStatus,
     ) -> Self {
         let shown = |family: &str| -> u64 {
-            let families = states.iter().flat_map(|(state, _)| state.families());
-            let of_name = families.filter(|of| of.descriptor().name() == family);
+            let of_name = state.families().filter(|of| of.descriptor().name() == family);
             of_name.flat_map(|family| family.series()).map(|(_, series)| total(series.value())).sum()
         };
         let published: u64 = shown("confidence_resolves");
@@ -242,10 +246,8 @@ impl Outcome {
         assert_eq!(not_applied, 0, "every record is applied");
         assert_eq!(shown("tributary_records_sent"), records, "the accounts know what was sent");
         assert_eq!(shown("tributary_records_applied"), records, "and what was applied");
-        assert!(
-            states.iter().all(|(_, status)| status.missing.values().all(|missing| *missing == 0)),
-            "and miss nothing"
-        );
+        assert!(status.missing.values().all(|missing| *missing == 0), "and miss nothing");
+        assert_eq!(status.ledgers.len(), servers.len() - 1, "the first Ledger knows all others");
         assert!(published <= watch.resolves, "more than there were: {published} of {}", watch.resolves);
         assert!(watch.most_state_bytes <= MAX_SNAPSHOT_BYTES + 100, "the state fits its row");
         assert!(watch.most_unfolded <= MAX_JOURNAL_STREAMS + MAX_RECORDS_PER_COMMIT, "memory holds a bounded journal");
@@ -265,6 +267,7 @@ impl Outcome {
             retries: watch.retries,
             crashes: watch.crashes,
             restarts: watch.restarts,
+            untold: watch.untold,
             batches: watch.batches,
             commits: watch.commits,
             rows_written: servers.iter().map(|server| server.object.rows.written).sum(),
@@ -294,7 +297,7 @@ impl Outcome {
         let quantile = |share| self.ages.quantile(share).unwrap_or(0.0);
         format!(
             "{}: {} resolves, {} messages ({} twice, {} retried, {} by another queue, {} refused), {} batches ({} cut off), {} \
-             commits ({} refused), {} rows written, busiest Ledger {:.4} (at most {} waiting, {} restarts), {} publications ({} refused), \
+             commits ({} refused), {} rows written, busiest Ledger {:.4} (at most {} waiting, {} restarts), {} copies untold, {} publications ({} refused), \
              age p50 {:.3} s p99 {:.3} s, at most {} messages and {:.0} bytes waiting, {} held, catch-up {:?} s, state {} \
              bytes, {} streams in a journal, {} rows of streams, lost {}, doubled {}",
             self.plan.name,
@@ -312,6 +315,7 @@ impl Outcome {
             self.ledger_busy,
             self.most_ledger_waiting,
             self.restarts,
+            self.untold,
             self.publications,
             self.refused_puts,
             quantile(0.5),

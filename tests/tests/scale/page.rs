@@ -2,10 +2,11 @@
 //! scale` writes, so that a test can hold the page to them without running for minutes.
 
 use crate::{
-    needs::{Demand, Needs, messages_of_a_ledger, publication_seconds},
+    needs::{Demand, Needs, OUTAGE_SECONDS, messages_of_a_ledger, reach, taking_in},
     outcome::Outcome,
     platform::{COSTS, QUEUES_PER_ACCOUNT},
 };
+use tributary_proto::envelope::MAX_LEDGERS;
 use tributary_tests::plot::{Axis, Line, Plot, short};
 
 /// What came of each run.
@@ -113,10 +114,11 @@ const LOADS: [f64; 3] = [1e4, 1e6, 1e8];
 pub(crate) fn tables(runs: &str) -> Vec<(&'static str, String)> {
     let runs = records(runs);
     vec![
+        ("reach", reach_table()),
         ("needs", needs_table()),
         ("dollars", dollars_table()),
         ("ledger", ledger_table()),
-        ("merge", merge_table()),
+        ("copies", copies_table()),
         ("days", days_table(&runs)),
         ("outages", outages_table(&runs)),
     ]
@@ -131,15 +133,41 @@ fn demands() -> impl Iterator<Item = (Demand, Needs)> {
     })
 }
 
+/// Resolves a second of an isolate, and seconds between its flushes.
+const REACHED: [(f64, f64); 8] =
+    [(10.0, 1.0), (10.0, 5.0), (10.0, 20.0), (100.0, 0.2), (100.0, 1.0), (100.0, 5.0), (100.0, 20.0), (1_000.0, 1.0)];
+
+fn reach_table() -> String {
+    let mut table = "| an isolate, resolves/s | `FLUSH_INTERVAL_MS` | resolves a message | resolves/s | with room for ten minutes | \
+                     full without consumers after, s | a Ledger works | dollars a month | installations for 10^8/s | of these with \
+                     room |\n| --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |\n"
+        .to_owned();
+    for (of_isolate, flush_seconds) in REACHED {
+        let reach = reach(of_isolate, flush_seconds);
+        table.push_str(&format!(
+            "| {of_isolate} | {} | {:.0} | {} | {} | {:.0} | {:.0} % | {} | {:.0} | {:.0} |\n",
+            flush_seconds * 1e3,
+            reach.per_message,
+            short(reach.demand.resolves),
+            short(reach.with_outage),
+            reach.held_seconds,
+            reach.ledger_busy * 100.0,
+            short(reach.dollars),
+            (1e8 / reach.demand.resolves).ceil(),
+            (1e8 / reach.with_outage).ceil(),
+        ));
+    }
+    table
+}
+
 fn needs_table() -> String {
     let mut table = "| resolves/s | isolates, at a rate each | flush, s | resolves a message | messages/s | queues by messages | queues \
-                     by bytes | Ledgers by time | `QUEUE_SHARDS` | first limit | a Ledger works | rows/s |\n\
-                     | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- | --: | --: |\n"
+                     by bytes | Ledgers by time | queues | installations | first limit | a Ledger works | rows/s |\n\
+                     | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- | --: | --: |\n"
         .to_owned();
     for (demand, needs) in demands() {
-        let over = if needs.fits_an_account() { "" } else { " **(an account has 10,000)**" };
         table.push_str(&format!(
-            "| {} | {} × {}/s | {} | {:.0} | {} | {} | {} | {} | {}{over} | {} | {:.0} % | {} |\n",
+            "| {} | {} × {}/s | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {:.0} % | {} |\n",
             short(demand.resolves),
             short(needs.isolates),
             demand.of_isolate,
@@ -150,6 +178,7 @@ fn needs_table() -> String {
             needs.by_bytes,
             needs.by_ledger,
             needs.shards,
+            needs.installations,
             needs.first,
             needs.ledger_busy * 100.0,
             short(needs.rows),
@@ -194,17 +223,14 @@ fn ledger_table() -> String {
     table
 }
 
-const SHARDS: [f64; 7] = [1.0, 3.0, 10.0, 50.0, 210.0, 1_000.0, 10_000.0];
-
-fn merge_table() -> String {
-    let mut table =
-        "| `QUEUE_SHARDS` | asking the others, s | merging usual snapshots, s | merging ones of 0.5 MB, s |\n\
+fn copies_table() -> String {
+    let mut table = "| `QUEUE_SHARDS` | copies/s | the first Ledger's time, usual states | states of 0.5 MB |\n\
                      | --: | --: | --: | --: |\n"
-            .to_owned();
-    for shards in SHARDS {
-        let (asking, merging) = publication_seconds(shards, COSTS.merge);
-        let (_, full) = publication_seconds(shards, COSTS.full_merge);
-        table.push_str(&format!("| {shards} | {asking:.2} | {merging:.3} | {full:.2} |\n"));
+        .to_owned();
+    for shards in [2.0, 4.0, 8.0, f64::from(MAX_LEDGERS)] {
+        let (copies, usual) = taking_in(shards, COSTS.take_in);
+        let (_, full) = taking_in(shards, COSTS.full_take_in);
+        table.push_str(&format!("| {shards} | {copies:.1} | {:.1} % | {:.1} % |\n", usual * 100.0, full * 100.0));
     }
     table
 }
@@ -295,7 +321,7 @@ pub(crate) fn plots(looks: &str) -> Vec<(&'static str, String)> {
     [
         ("queues", queues_plot()),
         ("dollars", dollars_plot()),
-        ("merge", merge_plot()),
+        ("reach", reach_plot()),
         ("waiting", waiting),
         ("age", age),
     ]
@@ -325,7 +351,10 @@ fn queues_plot() -> Plot {
             over_loads("every 5 s", 5.0, |needs| needs.shards),
             over_loads("for bytes alone", 5.0, |needs| needs.by_bytes),
         ],
-        limits: vec![("10,000: an account".to_owned(), QUEUES_PER_ACCOUNT)],
+        limits: vec![
+            ("10,000: an account".to_owned(), QUEUES_PER_ACCOUNT),
+            (format!("{MAX_LEDGERS}: an installation"), f64::from(MAX_LEDGERS)),
+        ],
     }
 }
 
@@ -343,20 +372,20 @@ fn dollars_plot() -> Plot {
     }
 }
 
-fn merge_plot() -> Plot {
-    let line = |name: &str, value: &dyn Fn(f64) -> f64| {
-        let shards = (3..=12).map(|third| 10f64.powf(f64::from(third) / 3.0).round());
-        Line { name: name.to_owned(), points: shards.map(|shards| (shards, value(shards))).collect() }
+fn reach_plot() -> Plot {
+    let line = |of_isolate: f64| {
+        let flushes = (-3..=6).map(|third| 10f64.powf(f64::from(third) / 3.0));
+        Line {
+            name: format!("isolates of {of_isolate}/s"),
+            points: flushes.map(|flush| (flush * 1e3, reach(of_isolate, flush).demand.resolves)).collect(),
+        }
     };
+    let held = reach(1_000.0, 10.0).with_outage;
     Plot {
-        title: "What a publication takes of the first Ledger".to_owned(),
-        x: Axis::log("QUEUE_SHARDS"),
-        y: Axis::log("seconds"),
-        lines: vec![
-            line("asking the others", &|shards| publication_seconds(shards, COSTS.merge).0),
-            line("merging, 7 kB each", &|shards| publication_seconds(shards, COSTS.merge).1),
-            line("merging, 0.5 MB each", &|shards| publication_seconds(shards, COSTS.full_merge).1),
-        ],
-        limits: vec![("10 s: PUBLISH_INTERVAL_MS".to_owned(), 10.0)],
+        title: "What an installation with 16 queues takes".to_owned(),
+        x: Axis::log("FLUSH_INTERVAL_MS"),
+        y: Axis::log("resolves a second"),
+        lines: vec![line(10.0), line(100.0), line(1_000.0)],
+        limits: vec![(format!("{}: {OUTAGE_SECONDS} s without consumers have room", short(held)), held)],
     }
 }

@@ -12,9 +12,6 @@ pub(crate) const CONSUMERS: usize = 250;
 pub(crate) const BATCH_MESSAGES: usize = 100;
 /// Microseconds.
 pub(crate) const BATCH_TIMEOUT: u64 = 2_000_000;
-/// Connections that one invocation has open at a time (Workers › Platform › Limits).
-pub(crate) const CONNECTIONS: usize = 6;
-
 /// Assumed: a message of how full a queue is to be planned for, of what it takes.
 pub(crate) const HEADROOM: f64 = 0.8;
 /// Assumed: wasm of the size that the Workers ship takes so many times what native code for speed takes.
@@ -22,8 +19,6 @@ pub(crate) const WASM: f64 = 3.0;
 /// Assumed: microseconds of an object's thread for a request that writes, apart from our code. Its sum with our own is
 /// what lets an object of trivial requests do 1,000 a second and one that writes 200 to 500 (Durable Objects' rules).
 pub(crate) const WRITE_REQUEST: f64 = 2_500.0;
-/// Assumed: the same for a request that reads.
-pub(crate) const READ_REQUEST: f64 = 1_000.0;
 /// Microseconds of SQLite for a row of a fold. Measured: 8, for the statement that writes 16,384 of 200,000 rows (SQLite
 /// 3.40, natively, as it is in the runtime too); half more is assumed.
 pub(crate) const FOLDED_ROW: f64 = 12.0;
@@ -45,19 +40,20 @@ pub(crate) const AUTOSCALE: u64 = 10_000_000;
 /// What our code costs, in microseconds, native: what `make bench` measures, rounded up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Costs {
-    /// Consumer: a message of 100 resolves with their flag logs, read and merged (`docs/performance.md`, 374,000
+    /// Consumer: a message of 100 resolves with their flag logs, read and merged (`docs/performance.md`, 317,000
     /// instructions).
     pub(crate) message: f64,
     /// Ledger: a commit, with the state sealed (`docs/performance/growth.csv`, as the rest of these).
     pub(crate) commit: f64,
     /// Ledger: each record of it, where every one is of another stream.
     pub(crate) record: f64,
-    /// Ledger: a snapshot of another, read and merged.
-    pub(crate) merge: f64,
+    /// Ledger 0: the copy of another, read, added and the state sealed. The first one, of which all is
+    /// new, takes more.
+    pub(crate) take_in: f64,
     /// A commit, where the state has the half megabyte that the worst senders of the bench bring it to.
     pub(crate) full_commit: f64,
-    /// A snapshot of that size.
-    pub(crate) full_merge: f64,
+    /// A copy of that size.
+    pub(crate) full_take_in: f64,
     /// Ledger: the text of a publication.
     pub(crate) render: f64,
 }
@@ -67,8 +63,8 @@ pub(crate) const COSTS: Costs = Costs {
     message: 100.0,
     commit: 30.0,
     record: 2.5,
-    merge: 190.0,
+    take_in: 190.0,
     full_commit: 1_900.0,
-    full_merge: 13_500.0,
+    full_take_in: 13_500.0,
     render: 60.0,
 };

@@ -8,6 +8,7 @@ use tributary_local::random::DemoRandom;
 use crate::{
     START_MS,
     chance::{exponential, poisson},
+    plans::Plan,
     traffic::{Head, RESOLVER_ID, message, stream_id, telemetry},
 };
 use tributary_tests::{cost::BYTES_PER_RESOLVE, growth::as_f64};
@@ -73,7 +74,8 @@ impl Isolate {
     }
 
     /// Seals the window, unless the outbox is full: what is pending then goes with a later one. Returns its resolves.
-    pub(crate) fn seal(&mut self, index: usize, now: u64, rate: f64, random: &mut DemoRandom) -> (u64, Window) {
+    pub(crate) fn seal(&mut self, index: usize, now: u64, plan: &Plan, random: &mut DemoRandom) -> (u64, Window) {
+        let rate = plan.rate;
         self.is_open = false;
         let passed = as_f64(now - self.window_start_us) / 1e6;
         let resolves = 1 + poisson(rate * passed, random);
@@ -98,6 +100,7 @@ impl Isolate {
                 window_start_ms: START_MS + start_us / 1_000,
                 window_end_ms: START_MS + now / 1_000,
                 resolver_id: RESOLVER_ID,
+                ledgers: u32::try_from(plan.shards).unwrap_or(u32::MAX),
             };
             let body = message(head, &telemetry(reasons, random), Vec::new());
             // What does not fit goes in messages of its own, or is given up past 8 MB: flag logs only, and no metrics.

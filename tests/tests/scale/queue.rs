@@ -14,7 +14,6 @@ const SECOND: u64 = 1_000_000;
 #[derive(Clone)]
 pub(crate) struct Item {
     pub(crate) id: u64,
-    pub(crate) isolate: usize,
     pub(crate) sent_us: u64,
     pub(crate) attempts: u32,
     /// What is really sent, and how much it would be with flag logs.

@@ -2,7 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tributary_consumer::{config::Config, ledger::publish::render, scrape::options::View, self_metrics::LedgerStatus};
+use tributary_consumer::{
+    config::Config,
+    ledger::{
+        publish::{Schedule, render},
+        shards::{LedgerCopy, status_of_all},
+    },
+    scrape::options::View,
+    self_metrics::LedgerStatus,
+};
 use tributary_proto::v1::CommitResponse;
 use tributary_telemetry::Snapshot;
 
@@ -10,7 +18,7 @@ use crate::{
     START_MS,
     chance::whole,
     object::{Object, Prepared},
-    platform::{COSTS, FOLDED_ROW, OBJECT_QUEUE, READ_REQUEST, WASM, WRITE_REQUEST},
+    platform::{COSTS, FOLDED_ROW, OBJECT_QUEUE, WASM, WRITE_REQUEST},
     traffic::RESOLVER_ID,
 };
 use tributary_tests::growth::as_f64;
@@ -18,18 +26,37 @@ use tributary_tests::growth::as_f64;
 /// What an object is asked.
 pub(crate) enum Job {
     /// A commit of a run of the consumer.
-    Commit { run: u64, request: Vec<u8> },
-    /// Its snapshot, for a publication.
-    Snapshot,
-    /// To merge so many snapshots and to render them.
-    Publish { merged: usize },
+    Commit { run: u64, call: u64, request: Vec<u8> },
+    /// An alarm of the first: to publish.
+    Publish,
+    /// An alarm of another: to tell the first of itself.
+    Copy,
+    /// To take in what another tells.
+    TakeIn { from: usize, copy: Vec<u8>, records: Vec<(usize, u64)> },
 }
 
 /// What came of a job.
 pub(crate) enum Done {
-    Commit { run: u64, response: CommitResponse },
-    Snapshot,
-    Publish,
+    Commit { run: u64, call: u64, response: CommitResponse },
+    Publish(Box<Publication>),
+    Copy(Told),
+    TakeIn { from: usize },
+}
+
+/// What is on its way, from a Ledger to the first or from the first to KV.
+pub(crate) struct Told {
+    pub(crate) copy: Vec<u8>,
+    /// What is new in it: isolate and sequence.
+    pub(crate) records: Vec<(usize, u64)>,
+    /// Of the state in it.
+    pub(crate) version: u64,
+}
+
+/// What is to be published.
+pub(crate) struct Publication {
+    pub(crate) state: Snapshot,
+    pub(crate) status: LedgerStatus,
+    pub(crate) told: Told,
 }
 
 pub(crate) struct Server {
@@ -42,8 +69,13 @@ pub(crate) struct Server {
     pub(crate) requests: u64,
     pub(crate) refused: u64,
     pub(crate) most_waiting: usize,
-    /// Isolate and sequence of what was applied and is in no publication yet.
+    /// Isolate and sequence of what is in the state, and neither published nor told yet.
     pub(crate) unpublished: Vec<(usize, u64)>,
+    pub(crate) schedule: Schedule,
+    /// A publication, or telling the first, is under way.
+    pub(crate) is_out: bool,
+    /// What of it is on its way.
+    pub(crate) told: Option<Told>,
 }
 
 impl Server {
@@ -57,7 +89,20 @@ impl Server {
             refused: 0,
             most_waiting: 0,
             unpublished: Vec::new(),
+            schedule: Schedule::default(),
+            is_out: false,
+            told: None,
         }
+    }
+
+    /// Nothing is to be done, and everything that it has was published or told.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.busy.is_none() && !self.is_out && self.unpublished.is_empty()
+    }
+
+    /// The version of its state.
+    pub(crate) fn version(&mut self, now: u64) -> u64 {
+        self.object.book(START_MS + now / 1_000).state.version()
     }
 
     /// Takes a job; gives it back where too many wait.
@@ -78,11 +123,20 @@ impl Server {
             return None;
         }
         let (done, native, overhead) = match self.waiting.pop_front()? {
-            Job::Commit { run, request } => self.commit(run, &request, now),
-            Job::Snapshot => (Done::Snapshot, COSTS.render, READ_REQUEST),
-            Job::Publish { merged } => {
-                let merged = as_f64(u64::try_from(merged).unwrap_or(u64::MAX));
-                (Done::Publish, COSTS.merge * merged + COSTS.render, READ_REQUEST)
+            Job::Commit { run, call, request } => self.commit((run, call), &request, now),
+            Job::Publish => {
+                let (state, status) = self.snapshot(now);
+                let told = self.tell(Vec::new(), now);
+                (Done::Publish(Box::new(Publication { state, status, told })), COSTS.render, WRITE_REQUEST)
+            }
+            Job::Copy => {
+                let copy = LedgerCopy::encode(self.object.book(START_MS + now / 1_000));
+                (Done::Copy(self.tell(copy, now)), COSTS.render, WRITE_REQUEST)
+            }
+            Job::TakeIn { from, copy, records } => {
+                self.object.take_in(from, copy, START_MS + now / 1_000, false);
+                self.unpublished.extend(records);
+                (Done::TakeIn { from }, COSTS.take_in, WRITE_REQUEST)
             }
         };
         self.busy = Some(done);
@@ -91,7 +145,11 @@ impl Server {
         Some(took)
     }
 
-    fn commit(&mut self, run: u64, request: &[u8], now: u64) -> (Done, f64, f64) {
+    fn tell(&mut self, copy: Vec<u8>, now: u64) -> Told {
+        Told { copy, records: std::mem::take(&mut self.unpublished), version: self.version(now) }
+    }
+
+    fn commit(&mut self, (run, call): (u64, u64), request: &[u8], now: u64) -> (Done, f64, f64) {
         let (folds, mut native) = (self.object.rows.folds, COSTS.commit);
         let prepared = self.object.prepare(request, START_MS + now / 1_000);
         if let Prepared::Apply(change) = &prepared {
@@ -106,7 +164,7 @@ impl Server {
         if self.object.rows.folds > folds {
             overhead += FOLDED_ROW * as_f64(self.object.rows.last_fold);
         }
-        (Done::Commit { run, response }, native, overhead)
+        (Done::Commit { run, call, response }, native, overhead)
     }
 
     /// What is done now.
@@ -114,10 +172,10 @@ impl Server {
         self.busy.take()
     }
 
-    /// The state as it is, and what became of the memory.
+    /// The state as it is, and what is known of all Ledgers that are in it.
     pub(crate) fn snapshot(&mut self, now: u64) -> (Snapshot, LedgerStatus) {
         let book = self.object.book(START_MS + now / 1_000);
-        (book.state.clone(), book.status.clone())
+        (book.state.clone(), status_of_all(book))
     }
 }
 

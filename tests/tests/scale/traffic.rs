@@ -1,7 +1,12 @@
 //! Messages as a producer's isolate sends them, without flag logs: those pass the Ledger by.
 
 use tributary_local::random::DemoRandom;
-use tributary_proto::{Message as _, flag_logs::WriteFlagLogsRequest, v1};
+use tributary_proto::{
+    Message as _,
+    envelope::{FORMAT, FORMAT_LEDGERS, FORMAT_METRICS},
+    flag_logs::WriteFlagLogsRequest,
+    v1,
+};
 use tributary_telemetry::confidence::TelemetryDelta;
 
 /// `resolver_id` of all that is simulated.
@@ -26,6 +31,8 @@ pub(crate) struct Head<'a> {
     pub(crate) window_end_ms: u64,
     /// Who sends it.
     pub(crate) resolver_id: &'a str,
+    /// `QUEUE_SHARDS` where it is sent.
+    pub(crate) ledgers: u32,
 }
 
 /// The telemetry of so many resolves: a latency each, and the reasons of all of them.
@@ -45,7 +52,12 @@ pub(crate) fn telemetry(reasons: [u64; 2], random: &mut DemoRandom) -> Telemetry
 pub(crate) fn message(head: Head<'_>, telemetry: &TelemetryDelta, metrics: Vec<u8>) -> Vec<u8> {
     let logs = WriteFlagLogsRequest { telemetry_data: telemetry.to_wire().pop(), ..WriteFlagLogsRequest::default() };
     let envelope = v1::Envelope {
-        format: if metrics.is_empty() { 1 } else { 2 },
+        format: match head.ledgers {
+            1 if metrics.is_empty() => FORMAT,
+            1 => FORMAT_METRICS,
+            _ => FORMAT_LEDGERS,
+        },
+        ledgers: if head.ledgers == 1 { 0 } else { head.ledgers },
         stream_id: head.stream_id.to_vec(),
         sequence: head.sequence,
         window_start_ms: head.window_start_ms,
