@@ -75,3 +75,28 @@ impl SelfReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tributary_telemetry::LabelSet;
+
+    use super::*;
+    use crate::self_metrics::{BATCH_MESSAGES, KV_WRITES, MESSAGES};
+
+    #[test]
+    fn a_report_that_is_in_doubt_in_any_ledger_says_more_than_what_is_open() {
+        let mut report = SelfReport::new(StreamId([1; 16]));
+        let families = [&MESSAGES, &BATCH_MESSAGES];
+        assert!(report.says_only(families), "nothing at all");
+        report.open().add_counter(&MESSAGES, LabelSet::empty(), 1).unwrap();
+        assert!(report.says_only(families));
+        let (record, _) = report.next_record(2, 1_000).unwrap();
+        assert!(!report.says_only(families), "frozen, and sent to ledger 2");
+        report.confirm(0, record.sequence);
+        assert!(!report.says_only(families), "another ledger's answer");
+        report.confirm(2, record.sequence);
+        assert!(report.says_only(families));
+        report.open().add_counter(&KV_WRITES, LabelSet::empty(), 1).unwrap();
+        assert!(!report.says_only(families));
+    }
+}

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use tributary_telemetry::{
-    Absorbed, Bounds, Delta, ExplicitBounds, ExponentialHistogram, ExponentialParts, FamilyDescriptor, Histogram,
-    LabelSet, MetricKind, Number, Snapshot, Value,
+    Absorbed, Bounds, Delta, ExplicitBounds, ExponentialHistogram, ExponentialParts, FamilyDescriptor, Gauge,
+    Histogram, LabelSet, MetricKind, Number, Snapshot, Value,
     arbitrary::delta,
     limits::{MAX_CUSTOM_BYTES, MAX_OVERFLOW_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES},
 };
@@ -222,6 +222,28 @@ fn custom_families_keep_to_their_own_bounds_and_an_overflow_leaves_out_its_serie
         let sum =
             family.series().map(|(_, series)| if let Value::Counter(count) = series.value() { *count } else { 0 });
         assert_eq!(sum.sum::<u64>(), 1_800);
+    }
+}
+
+/// Two ledgers each have the target of a job as their isolates said it last: together there is one, the later.
+#[test]
+fn a_job_has_one_target_whatever_ledgers_said_of_it() {
+    let family = FamilyDescriptor::new("target_info", "Target metadata", "", MetricKind::Gauge).unwrap();
+    let said = |version: &str, time_ms| {
+        let labels = LabelSet::from_pairs([("job", "shop"), ("service_version", version)]).unwrap();
+        let mut delta = Delta::new();
+        delta.add(&family, labels.clone(), Value::Gauge(Gauge::unsigned(1, time_ms))).unwrap();
+        let mut state = Snapshot::new(1_000);
+        let _applied = state.apply_custom(&delta, 5_000);
+        (state, labels)
+    };
+    for (here_ms, there_ms) in [(2_000, 3_000), (3_000, 2_000)] {
+        let ((here, here_labels), (there, there_labels)) = (said("1", here_ms), said("2", there_ms));
+        let mut main = Main { state: here, copies: vec![Snapshot::new(0)] };
+        let _absorbed = main.take_in(0, &there, 6_000);
+        let latest = if here_ms > there_ms { here_labels } else { there_labels };
+        let targets: Vec<_> = series(&main.state).into_keys().collect();
+        assert_eq!(targets, [("target_info".to_owned(), latest)]);
     }
 }
 
