@@ -1,12 +1,17 @@
 //! The cumulative state.
 
 mod absorb;
+mod parts;
 mod plan;
 mod targets;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-pub use self::absorb::Absorbed;
+pub use self::{
+    absorb::Absorbed,
+    parts::{PartError, Place, Touched},
+};
+pub(crate) use self::parts::Group;
 use self::plan::{Addition, Plan};
 use crate::{
     Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, Value,
@@ -140,19 +145,30 @@ impl Zero {
 ///
 /// Counters and histograms never go down; up-down sums may. At the bounds on series and bytes those that exist keep growing, new ones are
 /// refused and counted.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(crate) version: u64,
     pub(crate) start_time_ms: u64,
     pub(crate) last_applied_ms: u64,
     pub(crate) families: BTreeMap<Cow<'static, str>, MetricFamily>,
+    /// What changed since somebody asked, where somebody will.
+    pub(crate) touched: Option<Touched>,
+}
+
+/// What is counted is equal; whether anybody asks what changed does not matter.
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        (self.version, self.start_time_ms, self.last_applied_ms)
+            == (other.version, other.start_time_ms, other.last_applied_ms)
+            && self.families == other.families
+    }
 }
 
 impl Snapshot {
     /// A state that begins to count at `start_time_ms`, in milliseconds since the epoch.
     #[must_use]
     pub const fn new(start_time_ms: u64) -> Self {
-        Self { version: 0, start_time_ms, last_applied_ms: 0, families: BTreeMap::new() }
+        Self { version: 0, start_time_ms, last_applied_ms: 0, families: BTreeMap::new(), touched: None }
     }
 
     /// How many deltas were applied.
@@ -301,7 +317,11 @@ impl Snapshot {
     /// Installs what a [`Plan`] found good. Cannot fail.
     fn install(&mut self, additions: Vec<Addition<'_>>) {
         for Addition { descriptor, labels, series } in additions {
-            let family = self.families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor));
+            let key = descriptor.key();
+            if let Some(touched) = &mut self.touched {
+                touched.push(&key, labels.clone());
+            }
+            let family = self.families.entry(key).or_insert_with(|| MetricFamily::new(descriptor));
             family.descriptor.unify(descriptor);
             family.insert(labels, series);
         }

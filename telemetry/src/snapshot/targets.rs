@@ -1,9 +1,9 @@
 //! One series of `target_info` for each job.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{Snapshot, TARGET_INFO};
-use crate::{LabelSet, Value, reserve::series_bytes};
+use crate::{LabelSet, Value};
 
 impl Snapshot {
     /// Keeps of each job what was said last, as specified: `target_info` is joined to the series of its job, and a second
@@ -23,15 +23,15 @@ impl Snapshot {
         if latest.len() == family.series.len() {
             return;
         }
-        let mut freed = 0_usize;
-        family.series.retain(|labels, series| {
-            let job = labels.get("job").unwrap_or_default();
-            let is_latest = latest.get(job).is_some_and(|(_, kept)| kept == labels);
-            if !is_latest {
-                freed = freed.saturating_add(series_bytes(labels, &series.value));
+        let is_latest = |labels: &LabelSet| {
+            latest.get(labels.get("job").unwrap_or_default()).is_some_and(|(_, kept)| kept == labels)
+        };
+        let replaced: Vec<LabelSet> = family.series.keys().filter(|labels| !is_latest(labels)).cloned().collect();
+        for labels in replaced {
+            family.remove(&labels);
+            if let Some(touched) = &mut self.touched {
+                touched.push(&Cow::Borrowed(TARGET_INFO), labels);
             }
-            is_latest
-        });
-        family.reserved_bytes = family.reserved_bytes.saturating_sub(freed);
+        }
     }
 }
