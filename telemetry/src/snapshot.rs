@@ -4,7 +4,7 @@ mod absorb;
 mod plan;
 mod targets;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 pub use self::absorb::Absorbed;
 use self::plan::{Addition, Plan};
@@ -140,12 +140,16 @@ impl Zero {
 ///
 /// Counters and histograms never go down; up-down sums may. At the bounds on series and bytes those that exist keep growing, new ones are
 /// refused and counted.
+///
+/// A clone copies a pointer for each family, and a family that one of the two changes then: so states that were published or
+/// exported can be kept beside the one that goes on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     pub(crate) version: u64,
     pub(crate) start_time_ms: u64,
     pub(crate) last_applied_ms: u64,
-    pub(crate) families: BTreeMap<Cow<'static, str>, MetricFamily>,
+    /// Shared with the clones of this state for as long as neither changes a family.
+    pub(crate) families: BTreeMap<Cow<'static, str>, Arc<MetricFamily>>,
 }
 
 impl Snapshot {
@@ -175,7 +179,7 @@ impl Snapshot {
 
     /// The families in canonical order (by name). None is without series.
     pub fn families(&self) -> impl ExactSizeIterator<Item = &MetricFamily> {
-        self.families.values()
+        self.families.values().map(AsRef::as_ref)
     }
 
     /// One series.
@@ -301,7 +305,8 @@ impl Snapshot {
     /// Installs what a [`Plan`] found good. Cannot fail.
     fn install(&mut self, additions: Vec<Addition<'_>>) {
         for Addition { descriptor, labels, series } in additions {
-            let family = self.families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor));
+            let family = self.families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor).into());
+            let family = Arc::make_mut(family);
             family.descriptor.unify(descriptor);
             family.insert(labels, series);
         }
