@@ -5,7 +5,7 @@ mod parts;
 mod plan;
 mod targets;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 pub use self::{
     absorb::Absorbed,
@@ -145,12 +145,16 @@ impl Zero {
 ///
 /// Counters and histograms never go down; up-down sums may. At the bounds on series and bytes those that exist keep growing, new ones are
 /// refused and counted.
+///
+/// A clone copies a pointer for each family, and a family that one of the two changes then: so states that were published or
+/// exported can be kept beside the one that goes on.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(crate) version: u64,
     pub(crate) start_time_ms: u64,
     pub(crate) last_applied_ms: u64,
-    pub(crate) families: BTreeMap<Cow<'static, str>, MetricFamily>,
+    /// Shared with the clones of this state for as long as neither changes a family.
+    pub(crate) families: BTreeMap<Cow<'static, str>, Arc<MetricFamily>>,
     /// What changed since somebody asked, where somebody will.
     pub(crate) touched: Option<Touched>,
 }
@@ -191,7 +195,7 @@ impl Snapshot {
 
     /// The families in canonical order (by name). None is without series.
     pub fn families(&self) -> impl ExactSizeIterator<Item = &MetricFamily> {
-        self.families.values()
+        self.families.values().map(AsRef::as_ref)
     }
 
     /// One series.
@@ -321,7 +325,8 @@ impl Snapshot {
             if let Some(touched) = &mut self.touched {
                 touched.push(&key, labels.clone());
             }
-            let family = self.families.entry(key).or_insert_with(|| MetricFamily::new(descriptor));
+            let family = self.families.entry(key).or_insert_with(|| MetricFamily::new(descriptor).into());
+            let family = Arc::make_mut(family);
             family.descriptor.unify(descriptor);
             family.insert(labels, series);
         }

@@ -7,7 +7,7 @@
 
 mod encode;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use tributary_proto::{Message as _, v1};
 
@@ -178,7 +178,7 @@ impl Snapshot {
             return Err(DecodeError::Schema { schema });
         }
         let metrics = metrics.ok_or(DecodeError::Missing { part: "metrics" })?;
-        let mut families: BTreeMap<Cow<'static, str>, MetricFamily> = BTreeMap::new();
+        let mut families: BTreeMap<Cow<'static, str>, Arc<MetricFamily>> = BTreeMap::new();
         read_families(metrics, |descriptor, labels, series_start_ms, value| {
             if series_start_ms < start_time_ms {
                 return Err(DecodeError::StartTime);
@@ -190,8 +190,8 @@ impl Snapshot {
             if kind_of(descriptor.name()).is_none() && clashes(descriptor, kind_of) {
                 return Err(DecodeError::NameClash { family: descriptor.name().to_owned() });
             }
-            let family = families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor));
-            family.insert(labels, Series { start_time_ms: series_start_ms, value });
+            let family = families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor).into());
+            Arc::make_mut(family).insert(labels, Series { start_time_ms: series_start_ms, value });
             Ok(())
         })?;
         Ok(Self { version, start_time_ms, last_applied_ms, families, touched: None })

@@ -4,7 +4,9 @@
 //! state that was exported last and the state now, so they follow each other without hole and overlap, and what was
 //! not accepted is in the next one by itself: the state that was exported last has not moved.
 
-use crate::{Histogram, MetricFamily, Number, Series, Snapshot, UpDown, Value, value::not_below};
+use std::sync::Arc;
+
+use crate::{Histogram, MetricFamily, MetricKind, Number, Series, Snapshot, UpDown, Value, value::not_below};
 
 /// What was added in the time from `start_ms` to `end_ms`.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +51,10 @@ impl Window {
     pub fn between(before: &Snapshot, start_ms: u64, now: &Snapshot, now_ms: u64) -> Self {
         let mut added = Snapshot::new(now.start_time_ms);
         for (name, family) in &now.families {
+            let is_untouched = before.families.get(name).is_some_and(|old| Arc::ptr_eq(old, family));
+            if is_untouched && family.descriptor().kind() != MetricKind::Gauge {
+                continue;
+            }
             let mut changed = MetricFamily::new(family.descriptor());
             for (labels, series) in family.series() {
                 let old = before.get(name, labels).map(|old| &old.value);
@@ -57,7 +63,7 @@ impl Window {
                 }
             }
             if changed.series().len() > 0 {
-                added.families.insert(name.clone(), changed);
+                added.families.insert(name.clone(), changed.into());
             }
         }
         // A window of no length would be illegal, and clocks step back.

@@ -3,7 +3,7 @@
 //! A part holds the series between two places of the canonical order, so what is near in it is stored together. Only the
 //! parts of series that changed are written again; between two such writes a list of what changed is enough.
 
-use std::{borrow::Cow, ops::Bound};
+use std::{borrow::Cow, ops::Bound, sync::Arc};
 
 use super::{MetricFamily, Series, Snapshot};
 use crate::{
@@ -231,21 +231,20 @@ impl Snapshot {
         (self.version, self.start_time_ms, self.last_applied_ms) = (version, start_time_ms, last_applied_ms);
         for (name, family) in families {
             let contradicts = || PartError::Family { family: name.to_string() };
-            let MetricFamily { descriptor, series, .. } = family;
             match self.families.get_mut(&name) {
-                Some(known) if known.descriptor.kind() != descriptor.kind() => return Err(contradicts()),
+                Some(known) if known.descriptor.kind() != family.descriptor.kind() => return Err(contradicts()),
                 Some(known) => {
+                    let known = Arc::make_mut(known);
+                    let MetricFamily { descriptor, series, .. } = Arc::unwrap_or_clone(family);
                     known.descriptor.unify(&descriptor);
                     series.into_iter().for_each(|(labels, series)| known.insert(labels, series));
                 }
                 None => {
                     let kind_of = |name: &str| self.families.get(name).map(|family| family.descriptor.kind());
-                    if clashes(&descriptor, kind_of) {
+                    if clashes(&family.descriptor, kind_of) {
                         return Err(contradicts());
                     }
-                    let mut new = MetricFamily::new(&descriptor);
-                    series.into_iter().for_each(|(labels, series)| new.insert(labels, series));
-                    self.families.insert(name, new);
+                    self.families.insert(name, family);
                 }
             }
         }
@@ -255,6 +254,7 @@ impl Snapshot {
     /// Removes a series, and its family where it was the last of it.
     pub fn remove(&mut self, place: &Place) {
         let Some(family) = self.families.get_mut(&place.family) else { return };
+        let family = Arc::make_mut(family);
         family.remove(&place.labels);
         if family.series.is_empty() {
             self.families.remove(&place.family);

@@ -1,6 +1,6 @@
 //! One series of `target_info` for each job.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{Snapshot, TARGET_INFO};
 use crate::{LabelSet, Value};
@@ -10,9 +10,9 @@ impl Snapshot {
     /// one would make every such query fail. Of two that were said at the same time it is the one with the greater labels,
     /// so that the outcome does not depend on the order of arrival. After states were merged it is to be done again.
     pub fn settle_targets(&mut self) {
-        let Some(family) = self.families.get_mut(TARGET_INFO) else { return };
+        let Some(shared) = self.families.get_mut(TARGET_INFO) else { return };
         let mut latest: BTreeMap<String, (u64, LabelSet)> = BTreeMap::new();
-        for (labels, series) in &family.series {
+        for (labels, series) in &shared.series {
             let job = labels.get("job").unwrap_or_default();
             let time_ms = if let Value::Gauge(gauge) = &series.value { gauge.time_ms() } else { 0 };
             // In the order of labels, so that the last of two that are as late is the greater.
@@ -20,13 +20,14 @@ impl Snapshot {
                 latest.insert(job.to_owned(), (time_ms, labels.clone()));
             }
         }
-        if latest.len() == family.series.len() {
+        if latest.len() == shared.series.len() {
             return;
         }
         let is_latest = |labels: &LabelSet| {
             latest.get(labels.get("job").unwrap_or_default()).is_some_and(|(_, kept)| kept == labels)
         };
-        let replaced: Vec<LabelSet> = family.series.keys().filter(|labels| !is_latest(labels)).cloned().collect();
+        let replaced: Vec<LabelSet> = shared.series.keys().filter(|labels| !is_latest(labels)).cloned().collect();
+        let family = Arc::make_mut(shared);
         for labels in replaced {
             family.remove(&labels);
             if let Some(touched) = &mut self.touched {
