@@ -11,7 +11,6 @@ pub use self::{
     absorb::Absorbed,
     parts::{PartError, Place, Touched},
 };
-pub(crate) use self::parts::Group;
 use self::plan::{Addition, Plan};
 use crate::{
     Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, Value,
@@ -156,7 +155,7 @@ pub struct Snapshot {
     /// Shared with the clones of this state for as long as neither changes a family.
     pub(crate) families: BTreeMap<Cow<'static, str>, Arc<MetricFamily>>,
     /// What changed since somebody asked, where somebody will.
-    pub(crate) touched: Option<Touched>,
+    pub(crate) touched: Option<Box<Touched>>,
 }
 
 /// What is counted is equal; whether anybody asks what changed does not matter.
@@ -321,13 +320,13 @@ impl Snapshot {
     /// Installs what a [`Plan`] found good. Cannot fail.
     fn install(&mut self, additions: Vec<Addition<'_>>) {
         for Addition { descriptor, labels, series } in additions {
-            let key = descriptor.key();
-            if let Some(touched) = &mut self.touched {
-                touched.push(&key, labels.clone());
-            }
-            let family = self.families.entry(key).or_insert_with(|| MetricFamily::new(descriptor).into());
+            let family =
+                self.families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor).into());
             let family = Arc::make_mut(family);
             family.descriptor.unify(descriptor);
+            if let Some(touched) = &mut self.touched {
+                touched.note(&family.descriptor, &labels, &series);
+            }
             family.insert(labels, series);
         }
     }

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tributary_proto::{Message as _, v1};
-use tributary_telemetry::{LabelSet, Place, Snapshot};
+use tributary_telemetry::{LabelSet, Place, Snapshot, Touched};
 
 use super::{
     book::Book,
@@ -46,7 +46,8 @@ pub struct StoredPart {
 }
 
 impl StoredPart {
-    fn new(id: u64, bytes: Vec<u8>) -> Self {
+    fn new(id: u64, series: &Snapshot) -> Self {
+        let bytes = series.encode();
         Self { id, checksum: crc32fast::hash(&bytes), bytes }
     }
 
@@ -116,7 +117,7 @@ impl Parts {
         let changed = std::mem::take(&mut self.changed);
         let mut rows = Vec::new();
         if self.firsts.is_empty() {
-            self.put(state.encode_between(None, None, self.most_bytes), None, &mut rows);
+            self.put(state.between(None, None, self.most_bytes), None, &mut rows);
             return rows;
         }
         let all: Vec<(Place, u64)> = self.firsts.iter().map(|(first, id)| (first.clone(), *id)).collect();
@@ -124,22 +125,24 @@ impl Parts {
             let from = (index > 0).then_some(first);
             let before = all.get(index.saturating_add(1)).map(|(next, _)| next);
             self.firsts.remove(first);
-            self.put(state.encode_between(from, before, self.most_bytes), Some(*id), &mut rows);
+            self.put(state.between(from, before, self.most_bytes), Some(*id), &mut rows);
         }
         rows
     }
 
     /// Puts pieces in the place of the part `id`.
-    fn put(&mut self, pieces: Vec<(Place, Vec<u8>)>, mut id: Option<u64>, rows: &mut Vec<StoredPart>) {
-        for (first, bytes) in pieces {
+    fn put(&mut self, pieces: Vec<Snapshot>, mut id: Option<u64>, rows: &mut Vec<StoredPart>) {
+        for piece in &pieces {
             let id = id.take().unwrap_or_else(|| self.new_id());
-            self.firsts.insert(first, id);
-            rows.push(StoredPart::new(id, bytes));
+            if let Some(first) = piece.places().next() {
+                self.firsts.insert(first, id);
+            }
+            rows.push(StoredPart::new(id, piece));
         }
         if let Some(id) = id {
             // Its series are gone. The row stays, so that it is known how many there are.
             self.unused.insert(id);
-            rows.push(StoredPart::new(id, Snapshot::new(0).encode()));
+            rows.push(StoredPart::new(id, &Snapshot::new(0)));
         }
     }
 
@@ -153,15 +156,12 @@ impl Parts {
         let (mut parts, mut state, mut series) = (Self::of_at_most(most_bytes), Snapshot::new(0), 0_usize);
         for row in rows {
             let part = row.open()?;
-            let first = part.families().next().and_then(|family| {
-                family.series().next().map(|(labels, _)| Place::new(family.descriptor(), labels))
-            });
-            match first {
+            match part.places().next() {
                 Some(first) => drop(parts.firsts.insert(first, row.id)),
                 None => drop(parts.unused.insert(row.id)),
             }
             series = series.saturating_add(part.series_count());
-            state.overlay(part).map_err(|error| StorageError::State(error.to_string()))?;
+            state.overlay(&part).map_err(|error| StorageError::State(error.to_string()))?;
         }
         if state.series_count() != series || parts.len() != rows.len() {
             return Err(StorageError::State("a series is in two parts".to_owned()));
@@ -223,7 +223,7 @@ impl StoredBook {
         let (parts, mut state) = Parts::open(&self.parts, MAX_PART_BYTES)?;
         let head = stored.state.ok_or_else(|| invalid(&"no state"))?;
         let head = Snapshot::from_wire(head).map_err(|error| invalid(&error))?;
-        state.overlay(head).map_err(|error| invalid(&error))?;
+        state.overlay(&head).map_err(|error| invalid(&error))?;
         let floors = Floors::from_wire(&stored.floors).map_err(|error| invalid(&error))?;
         Ok(Opened { state, floors, parts })
     }
@@ -235,46 +235,34 @@ impl StoredBook {
     }
 }
 
-/// The bytes of a row of `changes`: these series as they are now, and the numbers of the state.
-pub fn encode_change(state: &Snapshot, touched: &tributary_telemetry::Touched, floors: &Floors) -> Vec<u8> {
+/// The bytes of a row of `changes`.
+pub fn encode_change(touched: &Touched, floors: &Floors) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(4 << 10);
-    let removed = state.encode_touched(touched, 1, &mut bytes);
-    let removed = removed.into_iter().map(|Place { family, labels }| {
+    touched.series.encode_field(1, &mut bytes);
+    let removed = touched.removed.iter().map(|Place { family, labels }| {
         let label = |(name, value): (&str, &str)| v1::Label { name: name.to_owned(), value: value.to_owned() };
-        v1::stored_ledger::Place { family: family.into_owned(), labels: labels.iter().map(label).collect() }
+        v1::stored_ledger::Place { family: family.to_string(), labels: labels.iter().map(label).collect() }
     });
     let rest = v1::StoredLedger { state: None, floors: floors.to_wire(), parts: 0, removed: removed.collect() };
     bytes.append(&mut rest.encode_to_vec());
     bytes
 }
 
-/// A change that was read.
-pub(super) struct Change {
-    /// The series that changed, and the numbers of the state.
-    pub(super) state: Snapshot,
-    /// The series that are no longer there.
-    pub(super) removed: Vec<Place>,
-    /// The floors.
-    pub(super) floors: Floors,
-}
-
-impl Change {
-    /// Reads what [`encode_change`] wrote.
-    ///
-    /// # Errors
-    /// [`StorageError::State`]
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StorageError> {
-        let invalid = |error: &dyn std::fmt::Display| StorageError::State(error.to_string());
-        let change = v1::StoredLedger::decode(bytes).map_err(|error| invalid(&error))?;
-        let state = change.state.ok_or_else(|| invalid(&"no state"))?;
-        let state = Snapshot::from_wire(state).map_err(|error| invalid(&error))?;
-        let place = |v1::stored_ledger::Place { family, labels }| -> Result<Place, StorageError> {
-            let pairs = labels.into_iter().map(|v1::Label { name, value }| (name, value));
-            let labels = LabelSet::from_pairs(pairs).map_err(|error| invalid(&error))?;
-            Ok(Place { family: family.into(), labels })
-        };
-        let removed = change.removed.into_iter().map(place).collect::<Result<_, _>>()?;
-        let floors = Floors::from_wire(&change.floors).map_err(|error| invalid(&error))?;
-        Ok(Self { state, removed, floors })
-    }
+/// Reads them.
+///
+/// # Errors
+/// [`StorageError::State`]
+pub(super) fn decode_change(bytes: &[u8]) -> Result<(Touched, Floors), StorageError> {
+    let invalid = |error: &dyn std::fmt::Display| StorageError::State(error.to_string());
+    let change = v1::StoredLedger::decode(bytes).map_err(|error| invalid(&error))?;
+    let series = change.state.ok_or_else(|| invalid(&"no state"))?;
+    let series = Snapshot::from_wire(series).map_err(|error| invalid(&error))?;
+    let place = |v1::stored_ledger::Place { family, labels }| -> Result<Place, StorageError> {
+        let pairs = labels.into_iter().map(|v1::Label { name, value }| (name, value));
+        let labels = LabelSet::from_pairs(pairs).map_err(|error| invalid(&error))?;
+        Ok(Place { family: family.into(), labels })
+    };
+    let removed = change.removed.into_iter().map(place).collect::<Result<_, _>>()?;
+    let floors = Floors::from_wire(&change.floors).map_err(|error| invalid(&error))?;
+    Ok((Touched { series, removed }, floors))
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use super::{Snapshot, TARGET_INFO};
+use super::{Place, Snapshot, TARGET_INFO};
 use crate::{LabelSet, Value};
 
 impl Snapshot {
@@ -31,7 +31,7 @@ impl Snapshot {
         for labels in replaced {
             family.remove(&labels);
             if let Some(touched) = &mut self.touched {
-                touched.push(&Cow::Borrowed(TARGET_INFO), labels);
+                touched.note_removed(Place { family: Cow::Borrowed(TARGET_INFO), labels });
             }
         }
     }
