@@ -11,8 +11,6 @@
 //!
 //! Which series belong to a part is not stored: it follows from what is in the parts.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use tributary_proto::{Message as _, v1};
 use tributary_telemetry::{LabelSet, Place, Snapshot, Touched};
 
@@ -68,13 +66,18 @@ impl StoredPart {
 pub struct Parts {
     /// What a part may come to.
     most_bytes: usize,
-    /// Parts by their first series. What comes before the first of all belongs to that, too. Empty where no part is stored
-    /// yet.
-    firsts: BTreeMap<Place, u64>,
-    /// Parts in which something changed.
-    changed: BTreeSet<u64>,
-    /// Parts without series, to be used again.
-    unused: BTreeSet<u64>,
+    /// In order. What comes before the first of all belongs to that, too. Empty where nothing is stored yet.
+    parts: Vec<Part>,
+    /// Numbers of rows without series, to be used again.
+    unused: Vec<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    /// Its first series.
+    first: Place,
+    id: u64,
+    is_changed: bool,
 }
 
 impl Default for Parts {
@@ -85,70 +88,72 @@ impl Default for Parts {
 
 impl Parts {
     /// No part yet; those that come are of at most so many bytes, or of one series.
-    pub fn of_at_most(most_bytes: usize) -> Self {
-        Self { most_bytes, firsts: BTreeMap::new(), changed: BTreeSet::new(), unused: BTreeSet::new() }
+    pub const fn of_at_most(most_bytes: usize) -> Self {
+        Self { most_bytes, parts: Vec::new(), unused: Vec::new() }
     }
 
     /// A series changed, was added, or removed.
     pub fn touch(&mut self, place: &Place) {
-        let part = self.firsts.range(..=place).next_back().or_else(|| self.firsts.first_key_value());
-        if let Some((_, id)) = part {
-            self.changed.insert(*id);
+        let behind = self.parts.partition_point(|part| part.first <= *place);
+        if let Some(part) = self.parts.get_mut(behind.saturating_sub(1)) {
+            part.is_changed = true;
         }
     }
 
     /// Says whether nothing has to be written.
     pub fn are_stored(&self) -> bool {
-        self.changed.is_empty() && !self.firsts.is_empty()
+        !self.parts.is_empty() && self.parts.iter().all(|part| !part.is_changed)
     }
 
     /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.firsts.len().saturating_add(self.unused.len())
+    pub const fn len(&self) -> usize {
+        self.parts.len().saturating_add(self.unused.len())
     }
 
     /// Says whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The rows that have to be written. Where they cannot be, the parts must be dropped and read again.
     pub fn fold(&mut self, state: &Snapshot) -> Vec<StoredPart> {
-        let changed = std::mem::take(&mut self.changed);
         let mut rows = Vec::new();
-        if self.firsts.is_empty() {
-            self.put(state.between(None, None, self.most_bytes), None, &mut rows);
+        let mut before = std::mem::take(&mut self.parts);
+        let mut new_id = u64::try_from(before.len().saturating_add(self.unused.len())).unwrap_or(u64::MAX);
+        if before.is_empty() {
+            self.put(state.between(None, None, self.most_bytes), None, &mut new_id, &mut rows);
             return rows;
         }
-        let all: Vec<(Place, u64)> = self.firsts.iter().map(|(first, id)| (first.clone(), *id)).collect();
-        for (index, (first, id)) in all.iter().enumerate().filter(|(_, (_, id))| changed.contains(id)) {
-            let from = (index > 0).then_some(first);
-            let before = all.get(index.saturating_add(1)).map(|(next, _)| next);
-            self.firsts.remove(first);
-            self.put(state.between(from, before, self.most_bytes), Some(*id), &mut rows);
+        while !before.is_empty() {
+            let part = before.remove(0);
+            if part.is_changed {
+                let from = (!self.parts.is_empty()).then_some(&part.first);
+                let next = before.first().map(|part| &part.first);
+                let pieces = state.between(from, next, self.most_bytes);
+                self.put(pieces, Some(part.id), &mut new_id, &mut rows);
+            } else {
+                self.parts.push(part);
+            }
         }
         rows
     }
 
     /// Puts pieces in the place of the part `id`.
-    fn put(&mut self, pieces: Vec<Snapshot>, mut id: Option<u64>, rows: &mut Vec<StoredPart>) {
+    fn put(&mut self, pieces: Vec<Snapshot>, mut id: Option<u64>, new_id: &mut u64, rows: &mut Vec<StoredPart>) {
         for piece in &pieces {
-            let id = id.take().unwrap_or_else(|| self.new_id());
-            if let Some(first) = piece.places().next() {
-                self.firsts.insert(first, id);
-            }
+            let id = id.take().or_else(|| self.unused.pop()).unwrap_or_else(|| {
+                let id = *new_id;
+                *new_id = id.saturating_add(1);
+                id
+            });
+            self.parts.extend(piece.places().next().map(|first| Part { first, id, is_changed: false }));
             rows.push(StoredPart::new(id, piece));
         }
         if let Some(id) = id {
             // Its series are gone. The row stays, so that it is known how many there are.
-            self.unused.insert(id);
+            self.unused.push(id);
             rows.push(StoredPart::new(id, &Snapshot::new(0)));
         }
-    }
-
-    fn new_id(&mut self) -> u64 {
-        // Ids are given in turn, so those that there are are those below their number.
-        self.unused.pop_first().unwrap_or_else(|| u64::try_from(self.firsts.len()).unwrap_or(u64::MAX))
     }
 
     /// Puts a state together, and says which part each series is in.
@@ -157,13 +162,16 @@ impl Parts {
         for row in rows {
             let part = row.open()?;
             match part.places().next() {
-                Some(first) => drop(parts.firsts.insert(first, row.id)),
-                None => drop(parts.unused.insert(row.id)),
+                Some(first) => {
+                    let at = parts.parts.partition_point(|part| part.first < first);
+                    parts.parts.insert(at, Part { first, id: row.id, is_changed: false });
+                }
+                None => parts.unused.push(row.id),
             }
             series = series.saturating_add(part.series_count());
             state.overlay(&part).map_err(|error| StorageError::State(error.to_string()))?;
         }
-        if state.series_count() != series || parts.len() != rows.len() {
+        if state.series_count() != series {
             return Err(StorageError::State("a series is in two parts".to_owned()));
         }
         Ok((parts, state))

@@ -198,22 +198,23 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Removes a series, and its family where it was the last of it.
+    /// Removes a series. The last one of a family stays: there is none without.
     pub fn remove(&mut self, place: &Place) {
-        let Some(family) = self.families.get_mut(&place.family) else { return };
-        let family = Arc::make_mut(family);
-        family.remove(&place.labels);
-        if family.series.is_empty() {
-            self.families.remove(&place.family);
+        if let Some(family) = self.families.get_mut(&place.family).filter(|family| family.series.len() > 1) {
+            Arc::make_mut(family).retain(|labels| *labels != place.labels);
         }
     }
 }
 
 impl MetricFamily {
-    /// Takes a series out of its place.
-    pub(super) fn remove(&mut self, labels: &LabelSet) {
-        if let Some(series) = self.series.remove(labels) {
-            self.reserved_bytes = self.reserved_bytes.saturating_sub(series_bytes(labels, &series.value));
-        }
+    /// Keeps some of the series. A look at each, at few: only families of some hundred lose any.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&LabelSet) -> bool) {
+        let mut freed = 0_usize;
+        self.series.retain(|labels, series| {
+            let is_kept = is_kept(labels);
+            freed = freed.saturating_add(if is_kept { 0 } else { series_bytes(labels, &series.value) });
+            is_kept
+        });
+        self.reserved_bytes = self.reserved_bytes.saturating_sub(freed);
     }
 }
