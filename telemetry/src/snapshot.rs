@@ -7,11 +7,11 @@ mod targets;
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
+use self::plan::{Addition, Plan};
 pub use self::{
     absorb::Absorbed,
     parts::{PartError, Place, Touched},
 };
-use self::plan::{Addition, Plan};
 use crate::{
     Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, Value,
     custom::TARGET_INFO,
@@ -320,8 +320,7 @@ impl Snapshot {
     /// Installs what a [`Plan`] found good. Cannot fail.
     fn install(&mut self, additions: Vec<Addition<'_>>) {
         for Addition { descriptor, labels, series } in additions {
-            let family =
-                self.families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor).into());
+            let family = self.families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor).into());
             let family = Arc::make_mut(family);
             family.descriptor.unify(descriptor);
             if let Some(touched) = &mut self.touched {
