@@ -29,6 +29,7 @@ use self::{
     exponential::Grid,
     number::{decimal_bounds, push_decimal_bound, push_float, push_millis, push_number, push_signed, push_unsigned},
 };
+pub(crate) use self::{exponential::MAX_BOUNDS as MAX_GRID_BOUNDS, number::float_bytes};
 use crate::{
     Bounds, ExponentialHistogram, FamilyDescriptor, Histogram, LabelSet, MetricFamily, MetricKind, Number, Series,
     Snapshot, UpDown, Value, histogram::FINEST,
@@ -54,6 +55,9 @@ impl TextFormat {
         }
     }
 }
+
+/// The longer of both ends.
+pub(crate) const END_BYTES: usize = TextFormat::OpenMetrics.end().len();
 
 /// How to write a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -194,7 +194,9 @@ impl Snapshot {
             Arc::make_mut(family).insert(labels, Series { start_time_ms: series_start_ms, value });
             Ok(())
         })?;
-        Ok(Self { version, start_time_ms, last_applied_ms, families })
+        let mut state = Self::new(start_time_ms);
+        (state.version, state.last_applied_ms, state.families) = (version, last_applied_ms, families);
+        Ok(state)
     }
 
     /// Writes the state as bytes: an encoded `tributary.v1.LedgerState`.

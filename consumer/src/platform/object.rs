@@ -366,6 +366,7 @@ impl Ledger {
         book.others = self.stored_others()?;
         book.status.dead_letters = self.inventory()?.counts;
         book.dimensions_budget = self.config.dimensions_budget;
+        book.state.set_capacity(self.capacity()?);
         if stored.is_none() {
             // Stored at once, so that the time it starts at does not move before the first delta comes.
             self.write(&BTreeMap::new(), &mut book)?;

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Snapshot, TARGET_INFO};
-use crate::{LabelSet, Value, reserve::series_bytes};
+use super::{Room, Snapshot, TARGET_INFO};
+use crate::{LabelSet, Value, reserve::series_room};
 
 impl Snapshot {
     /// Keeps of each job what was said last, as specified: `target_info` is joined to the series of its job, and a second
@@ -24,15 +24,15 @@ impl Snapshot {
             return;
         }
         let family = Arc::make_mut(shared);
-        let mut freed = 0_usize;
+        let mut freed = Room::default();
         family.series.retain(|labels, series| {
             let job = labels.get("job").unwrap_or_default();
             let is_latest = latest.get(job).is_some_and(|(_, kept)| kept == labels);
             if !is_latest {
-                freed = freed.saturating_add(series_bytes(labels, &series.value));
+                freed = freed.and(series_room(TARGET_INFO, labels, &series.value));
             }
             is_latest
         });
-        family.reserved_bytes = family.reserved_bytes.saturating_sub(freed);
+        family.room = family.room.without(freed);
     }
 }
