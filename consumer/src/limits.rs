@@ -37,7 +37,7 @@ pub const MAX_CONSUMER_STREAMS: u64 = 10_000;
 pub const MAX_CLOCK_LEAD: Duration = Duration::from_secs(3600);
 
 /// Producers whose records are accounted for by name; the records of others are accounted for together. Each takes four
-/// of the 10,000 series that the state can hold.
+/// of the 10,000 series that the state of a ledger can hold at least.
 pub const MAX_ACCOUNTS: usize = 500;
 
 /// Sources that have series of their own: pairs of a `resolver_id` and dimensions. Each has at most 12 series of

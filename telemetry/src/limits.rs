@@ -68,8 +68,8 @@ pub mod parts {
     /// is published, readings and ages.
     pub const MAX_TEXT_BYTES: usize = 24_000_000;
 
-    /// The most bytes of the text that one family may take. It holds 20,000 counters with lines of 300 bytes, or 4,000
-    /// histograms of 10 bounds with lines of 110.
+    /// The most bytes of the text that one family may take. It holds 20,000 counters with lines of 300 bytes, or 3,300
+    /// histograms of 10 bounds with names and labels of 100.
     pub const MAX_FAMILY_TEXT_BYTES: usize = 6_000_000;
 
     /// The most series that custom families take together. What is left holds the 9,000 that those of resolvers and of the
@@ -80,7 +80,7 @@ pub mod parts {
     pub const MAX_CUSTOM_BYTES: usize = 20_000_000;
 
     /// The most bytes of the text that custom families take together. It holds 100,000 counters with lines of 200 bytes at their
-    /// widest, 15,000 histograms of 10 bounds, or 1,800 exponential histograms. What is left holds 80 latency histograms with
+    /// widest or, with names and labels of 100 bytes, 11,000 histograms of 10 bounds or 1,400 exponential ones. What is left holds 80 latency histograms with
     /// dimensions, 20 kB each, 500 accounts and the overflow series.
     pub const MAX_CUSTOM_TEXT_BYTES: usize = 20_000_000;
 
