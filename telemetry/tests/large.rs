@@ -1,10 +1,55 @@
 //! States of many series: what a clone shares, what keeps them within their bounds, and what they come to.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of a test")]
 
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Instant,
+};
+
 use tributary_telemetry::{
     Applied, Capacity, Delta, FamilyDescriptor, LabelSet, MetricFamily, MetricKind, Snapshot, TextFormat, TextOptions,
     Value, custom::overflow_labels, limits::parts, write_selected_text,
 };
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts bytes as an allocator hands them out, with eight of its own for each piece.
+struct Counting;
+
+fn take(bytes: usize) {
+    PEAK.fetch_max(LIVE.fetch_add(bytes + 8, Relaxed) + bytes + 8, Relaxed);
+}
+
+// SAFETY: everything is handed to the system's allocator as it came.
+#[expect(unsafe_code, reason = "an allocator that counts is an allocator")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        take(layout.size());
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() + 8, Relaxed);
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What `work` made, how many bytes of it are left, how many there were at once, and how long it took in milliseconds.
+fn measured<T>(work: impl FnOnce() -> T) -> (T, [usize; 3]) {
+    let before = LIVE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let start = Instant::now();
+    let made = work();
+    let millis = usize::try_from(start.elapsed().as_millis()).unwrap();
+    (made, [LIVE.load(Relaxed).saturating_sub(before), PEAK.load(Relaxed).saturating_sub(before), millis])
+}
 
 fn family(name: &str) -> FamilyDescriptor {
     FamilyDescriptor::new(name.to_owned(), "Help.", "", MetricKind::Counter).unwrap()
@@ -126,4 +171,34 @@ fn no_labels_make_a_text_that_is_no_value_of_the_store() {
     fill(&mut created);
     assert!(created.room().text + created.room().created <= most);
     assert!(created.series_count() * 2 < state.series_count() + 100, "{}", created.series_count());
+}
+
+/// Alone in its process: `cargo test --release -p tributary-telemetry --test large -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints what 100,000 series come to, in memory and in time; docs/scale.md has the numbers"]
+fn what_100_000_series_come_to() {
+    let mut state = in_parts();
+    let (_, of_state) = measured(|| {
+        for number in 0..10 {
+            for message in 0..20 {
+                let range = message * 500..(message + 1) * 500;
+                let _applied = state.apply_custom(&wide(&format!("shop_orders_{number}"), range, "POST"), 1);
+            }
+        }
+    });
+    println!("applied      {of_state:?}");
+    let (clone, of_clone) = measured(|| state.clone());
+    println!("clone        {of_clone:?}");
+    let (_, of_commit) = measured(|| state.apply_custom(&counted("shop_orders_3", 1_000), 2));
+    println!("first commit {of_commit:?}");
+    let (_, of_commit) = measured(|| state.apply_custom(&counted("shop_orders_3", 1_000), 2));
+    println!("next commit  {of_commit:?}");
+    let (text, of_text) = measured(|| text(&state));
+    println!("text         {of_text:?} of {} reserved", state.room().text);
+    let (bytes, of_bytes) = measured(|| state.encode());
+    println!("encoded      {of_bytes:?} of {} reserved", state.room().bytes);
+    drop(clone);
+    let (read, of_read) = measured(|| Snapshot::decode(&bytes).unwrap());
+    println!("decoded      {of_read:?}");
+    assert!(read == state && !text.is_empty());
 }
