@@ -209,15 +209,24 @@ pub const MAX_COOKIE_HEADER_BYTES: usize = 16 << 10;
 /// How long a browser keeps the cookie of the status page: a working day.
 pub const SESSION_AGE: Duration = Duration::from_secs(12 * 3600);
 
-/// The most commits that the journal of stream rows holds; then it is folded. At 100 commits a second that is every ten
-/// seconds, at one batch every two seconds every half an hour.
+/// The most commits that the journal holds; then it is folded. At 100 commits a second that is every ten seconds, at one
+/// batch every two seconds every half an hour.
 pub const MAX_JOURNAL_COMMITS: u64 = 1_024;
 
 /// The most streams whose rows wait in memory to be folded: about 4 MB.
 pub const MAX_JOURNAL_STREAMS: usize = 16_384;
 
-/// Size of the journal that folds it. What a Ledger that starts has to read of it is this and one commit.
-pub const MAX_JOURNAL_BYTES: usize = 4 << 20;
+/// Size of the journal that folds it: that of [`MAX_JOURNAL_COMMITS`] full batches of resolvers, about 14 kB each. What a
+/// Ledger that starts has to read of it is this and one commit, entry by entry.
+pub const MAX_JOURNAL_BYTES: usize = 16 << 20;
+
+/// The longest entry of the journal; what is longer folds it. An entry is a row, of which SQLite in a Durable Object takes
+/// 2 MB in all.
+pub const MAX_ENTRY_BYTES: usize = 1 << 20;
+
+/// What a part of the state may come to. Larger parts are fewer rows, smaller ones are less to write where little changes;
+/// one resolver is one part.
+pub const MAX_PART_BYTES: usize = 256 << 10;
 
 /// Rows of one statement that folds the journal: with the longest rows (64 gaps and an account of 128 bytes) its one
 /// parameter stays below the 2 MB that SQLite takes on the platform.

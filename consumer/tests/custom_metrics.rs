@@ -16,7 +16,7 @@ use tributary_consumer::{
     ledger::{
         book::Book,
         commit::{Commit, Decision, decide},
-        storage::StoredState,
+        parts::StoredBook,
     },
     limits::MAX_COMMIT_BYTES,
     message::{Decoded, MessageBody, QueueMessage, decode},
@@ -114,7 +114,7 @@ fn a_batch_of_the_greatest_messages_makes_a_commit_that_is_taken_and_a_state_tha
     let commit = Commit::decode(&bytes).unwrap();
     let mut book = Book::new("eu", NOW).unwrap();
     let decision = decide(&commit, &BTreeMap::new(), &mut book, NOW).unwrap();
-    let state = StoredState::seal(&book).bytes.len();
+    let state = StoredBook::seal(&book).size();
     println!("applied and sealed in {:?}: {} series, {state} bytes", started.elapsed(), book.state.series_count());
     assert!(matches!(decision, Decision::Apply { series_refused: 0, .. }), "{decision:?}");
     assert!(book.state.series_count() < MAX_CUSTOM_SERIES + 200 && state < MAX_SNAPSHOT_BYTES);
@@ -176,7 +176,7 @@ fn a_batch_of_the_greatest_messages_of_opentelemetry_makes_a_commit_that_is_take
         let commit = Commit::decode(&bytes).unwrap();
         let decision = decide(&commit, &BTreeMap::new(), &mut book, NOW).unwrap();
         assert!(matches!(decision, Decision::Apply { .. }), "{decision:?}");
-        assert!(StoredState::seal(&book).bytes.len() < MAX_SNAPSHOT_BYTES);
+        assert!(StoredBook::seal(&book).size() < MAX_SNAPSHOT_BYTES);
         // Every point is counted, in a series of its own or in that of the rest.
         let points = messages.iter().map(|decoded| (decoded.otlp.refused.len(), decoded.otlp.overflowed));
         assert!(points.clone().all(|(refused, overflowed)| refused == 0 && overflowed > 1_000), "{points:?}");

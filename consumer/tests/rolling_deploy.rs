@@ -17,7 +17,9 @@ use tributary_consumer::{
         account::UNKNOWN,
         book::Book,
         commit::{Commit, Decision, Record, StreamKind, decide},
+        floor::Floors,
         migration,
+        parts::StoredBook,
         storage::{SCHEMA, StorageError, StoredState},
     },
     message::{MessageBody, QueueMessage, decode},
@@ -178,33 +180,35 @@ fn a_stored_state_of_schema_1_is_migrated_and_one_of_today_is_refused_by_nobody_
     let bytes = old("state.1.hex");
     assert_eq!(bytes, state().encode(), "what schema 1 stored is what is still published");
     let stored = StoredState { schema: 1, checksum: crc32fast::hash(&bytes), bytes };
-    assert_eq!(stored.open().map(drop), Err(StorageError::Schema(1)), "never read as if it were today's");
-    let (read, _) = migration::from_1(&stored, 0, NOW).unwrap().state.open().unwrap();
-    assert_eq!(counter(&read, "deltas", &[]), 7);
+    let as_today = StoredBook { head: stored.clone(), parts: Vec::new() };
+    assert_eq!(as_today.open().map(drop), Err(StorageError::Schema(1)), "never read as if it were today's");
+    let migrated = migration::from_1(&stored, 0, NOW).unwrap().book;
+    assert_eq!(counter(&StoredBook::seal(&migrated).open().unwrap().state, "deltas", &[]), 7);
 
-    let mut book = Book {
-        state: state(),
-        floors: Default::default(),
-        status: Default::default(),
-        dimensions_budget: 50,
-        journal: Default::default(),
-        others: Default::default(),
-    };
-    book.floors.forget(StreamKind::Legacy, NOW - 500);
-    let sealed = StoredState::seal(&book);
-    let golden = StoredState { bytes: today("state.2.hex", &sealed.bytes), ..sealed };
-    assert_eq!(golden.open(), Ok((book.state, book.floors)));
-    // Schema 2 had no journal, and is read as it is. Its version compares this number with its own, stops and shows.
-    assert_eq!(StoredState { schema: 2, ..golden.clone() }.open(), golden.open());
-    assert_eq!(golden.schema, 3);
+    // Schemas 2 and 3 had the state in one row. Their versions compare the number with their own, stop and show.
+    let mut floors = Floors::default();
+    floors.forget(StreamKind::Legacy, NOW - 500);
+    let bytes = old("state.2.hex");
+    for schema in [2, 3] {
+        let head = StoredState { schema, checksum: crc32fast::hash(&bytes), bytes: bytes.clone() };
+        let opened = StoredBook { head, parts: Vec::new() }.open().unwrap();
+        assert_eq!((opened.state, &opened.floors), (state(), &floors), "{schema}");
+    }
+    let sealed = StoredBook::of(&state(), &floors);
+    let [part] = &sealed.parts[..] else { panic!("a small state is one part") };
+    today("part.4.hex", &part.bytes);
+    today("head.4.hex", &sealed.head.bytes);
+    assert_eq!(sealed.open().map(|opened| (opened.state, opened.floors)), Ok((state(), floors)));
+    assert_eq!((sealed.head.schema, SCHEMA), (4, 4));
 }
 
 #[test]
 fn a_state_of_a_newer_schema_stops_and_shows() {
     let book = Book::new("eu", NOW).unwrap();
-    let newer = StoredState { schema: SCHEMA + 1, ..StoredState::seal(&book) };
+    let sealed = StoredBook::seal(&book);
+    let newer = StoredBook { head: StoredState { schema: SCHEMA + 1, ..sealed.head.clone() }, ..sealed };
     assert_eq!(Book::load(Some(&newer), &[], "eu", NOW), Err(StorageError::Schema(SCHEMA + 1)));
-    assert_eq!(migration::from_1(&newer, 0, NOW), Err(StorageError::Schema(SCHEMA + 1)));
+    assert_eq!(migration::from_1(&newer.head, 0, NOW).map(drop), Err(StorageError::Schema(SCHEMA + 1)));
 }
 
 fn envelope() -> Envelope {

@@ -15,7 +15,8 @@ use tributary_consumer::{
         book::{Book, ForgetReason},
         commit::{Commit, Decision, Record, StreamKind, StreamRow, decide},
         floor::StreamBounds,
-        storage::{self, StoredState},
+        parts::StoredBook,
+        storage,
     },
     message::{Decoded, MessageBody, QueueMessage, decode},
     self_metrics,
@@ -91,7 +92,7 @@ impl Ledger {
     }
 
     fn state_bytes(&self) -> usize {
-        StoredState::seal(&self.book).bytes.len()
+        StoredBook::seal(&self.book).size()
     }
 
     fn row_bytes(&self) -> usize {
@@ -284,6 +285,6 @@ fn the_stored_row_stays_below_what_sqlite_takes_whatever_messages_carry() {
         .map(|(_, series)| if let Value::Counter(count) = series.value() { *count } else { 0 })
         .sum();
     assert_eq!(applied, 602, "every record is in an account");
-    let (read, _) = StoredState::seal(&ledger.book).open().unwrap();
+    let read = StoredBook::seal(&ledger.book).open().unwrap().state;
     assert_eq!(read, ledger.book.state);
 }

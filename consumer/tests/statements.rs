@@ -21,7 +21,8 @@ use tributary_consumer::ledger::{
     forget::{self, Selection, StreamTable},
     import,
     journal::{self, StoredEntry, StoredMark, Write},
-    migration::{self, StoredMissing},
+    migration::{self, StoredEntry3, StoredMissing},
+    parts::{self, StoredBook, StoredPart},
     shards,
     storage::{self, StorageError, StoredState, StoredStream, StoredTally},
     stream::StreamProgress,
@@ -121,6 +122,57 @@ fn the_longest_silent_of_one_kind_are_chosen_and_the_silent_of_all() {
     assert_eq!(ids(left), ["01".repeat(16), "ab".repeat(16)]);
 }
 
+/// What writes a change.
+fn statements(write: Write) -> Vec<(&'static str, Json)> {
+    match write {
+        Write::Entry { slot, entry: StoredEntry { sequence, rows, checksum, change } } => {
+            vec![(journal::UPSERT, json!([slot, sequence, rows, checksum, { "blob": change }]))]
+        }
+        Write::Fold { rows, parts, head, mark } => {
+            let mut statements: Vec<_> =
+                rows.into_iter().map(|rows| (storage::UPSERT_STREAMS, json!([rows]))).collect();
+            let part = |StoredPart { id, checksum, bytes }| (parts::UPSERT, json!([id, checksum, { "blob": bytes }]));
+            statements.extend(parts.into_iter().map(part));
+            let StoredState { schema, checksum, bytes } = head;
+            statements.push((storage::UPSERT_STATE, json!([schema, checksum, { "blob": bytes }])));
+            statements.push((journal::UPSERT_MARK, json!([mark])));
+            statements
+        }
+    }
+}
+
+fn blob(row: &Json, column: &str) -> Vec<u8> {
+    serde_json::from_value(row[column]["blob"].clone()).unwrap()
+}
+
+fn number<T: TryFrom<u64, Error: std::fmt::Debug>>(row: &Json, column: &str) -> T {
+    T::try_from(row[column].as_u64().unwrap()).unwrap()
+}
+
+fn stored_book(state: &[Json], parts: &[Json]) -> StoredBook {
+    let head = StoredState {
+        schema: number(&state[0], "schema"),
+        checksum: number(&state[0], "checksum"),
+        bytes: blob(&state[0], "bytes"),
+    };
+    let part = |row: &Json| StoredPart {
+        id: number(row, "id"),
+        checksum: number(row, "checksum"),
+        bytes: blob(row, "bytes"),
+    };
+    StoredBook { head, parts: parts.iter().map(part).collect() }
+}
+
+fn stored_entries(rows: &[Json]) -> Vec<StoredEntry> {
+    let entry = |row: &Json| StoredEntry {
+        sequence: number(row, "sequence"),
+        rows: row["rows"].as_str().unwrap().to_owned(),
+        checksum: number(row, "checksum"),
+        change: blob(row, "change"),
+    };
+    rows.iter().map(entry).collect()
+}
+
 /// A database as all that was done to it.
 struct Database(Vec<(&'static str, Json)>);
 
@@ -133,17 +185,8 @@ enum Failed {
 }
 
 impl Database {
-    fn write(&mut self, write: Option<Write>) {
-        match write {
-            None => {}
-            Some(Write::Entry { slot, sequence, rows }) => {
-                self.0.push((journal::UPSERT, json!([slot, sequence, rows])));
-            }
-            Some(Write::Fold { rows, mark }) => {
-                self.0.extend(rows.into_iter().map(|rows| (storage::UPSERT_STREAMS, json!([rows]))));
-                self.0.push((journal::UPSERT, json!([journal::MARK, mark, ""])));
-            }
-        }
+    fn write(&mut self, write: Write) {
+        self.0.append(&mut statements(write));
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, statement: &'static str, parameters: Json) -> Vec<T> {
@@ -161,7 +204,7 @@ impl StreamTable for Database {
     type Error = Failed;
 
     fn fold(&mut self, fold: Write) -> Result<(), Failed> {
-        self.write(Some(fold));
+        self.write(fold);
         Ok(())
     }
 
@@ -169,10 +212,9 @@ impl StreamTable for Database {
         Ok(self.read(statement, json!(parameters)))
     }
 
-    fn delete(&mut self, ids: String, state: StoredState) -> Result<(), Failed> {
+    fn delete(&mut self, ids: String, write: Write) -> Result<(), Failed> {
         self.0.push((storage::DELETE_STREAMS, json!([ids])));
-        let StoredState { schema, checksum, bytes } = state;
-        self.0.push((storage::UPSERT_STATE, json!([schema, checksum, {"blob": bytes}])));
+        self.write(write);
         Ok(())
     }
 }
@@ -188,11 +230,11 @@ fn what_the_journal_alone_knows_counts_before_a_stream_is_forgotten() {
             for (id, row) in &changed {
                 book.status.row_changed(book.journal.row(id).cloned().as_ref(), Some(row));
             }
-            database.write(book.journal.write(&changed));
+            database.write(book.write(&changed));
         };
         let first = [(silent, row(&[1], 10)), (speaking, row(&[1], 20)), (old, row(&[1], 60))];
         commit(&mut book, &mut database, BTreeMap::from(first));
-        database.write(book.journal.fold());
+        database.write(book.fold().unwrap());
         // In the journal alone: one has spoken since, the other came late and with a gap.
         commit(&mut book, &mut database, BTreeMap::from([(speaking, row(&[1, 2], 90)), (silent, row(&[1, 4], 30))]));
         (book, database)
@@ -204,7 +246,10 @@ fn what_the_journal_alone_knows_counts_before_a_stream_is_forgotten() {
         assert_eq!(forget::forget(&mut book, &mut database, selection, 100).unwrap(), 1);
         let left = database.rows();
         assert_eq!(left, BTreeMap::from([(speaking, row(&[1, 2], 90)), (old, row(&[1], 60))]), "{selection:?}");
-        assert!(book.journal.is_empty() && database.read::<StoredEntry>(journal::SELECT, json!([])).is_empty());
+        // What forgetting changed of the state is in the journal, and nothing of a stream.
+        let entries = stored_entries(&database.read::<Json>(journal::SELECT, json!([])));
+        assert_eq!((book.journal.len(), entries.len()), (0, 1));
+        assert_eq!(entries[0].rows, "[]");
         // The floor lies above what the stream said last, and the records that never came of it are lost.
         assert_eq!(book.floors.of(StreamKind::Producer), 31);
         let labels = tributary_telemetry::LabelSet::from_pairs([("resolver_id", "eu")]).unwrap();
@@ -234,26 +279,103 @@ fn copies_of_ledgers_are_replaced_by_number_and_a_ledger_is_numbered_once() {
 fn the_journal_is_written_over_in_turn_and_read_beyond_its_mark() {
     let mut statements = create();
     statements.push((journal::SELECT_MARK, json!([])));
-    let upsert = |slot: i64, sequence: u64, rows: &str| (journal::UPSERT, json!([slot, sequence, rows]));
+    let upsert = |slot: i64, sequence: u64, rows: &str| {
+        (journal::UPSERT, json!([slot, sequence, rows, sequence + 5, { "blob": [sequence % 256, 0] }]))
+    };
+    let mark = |sequence: u64| (journal::UPSERT_MARK, json!([sequence]));
     statements.extend([
         upsert(1, 1, "one"),
         upsert(0, 1_024, "three"),
         upsert(2, 2, "two"),
         (journal::SELECT, json!([])),
     ]);
-    statements.extend([upsert(journal::MARK, 2, ""), (journal::SELECT, json!([])), (journal::SELECT_MARK, json!([]))]);
-    statements.extend([upsert(1, 1_025, "four"), upsert(journal::MARK, 1_024, ""), (journal::SELECT, json!([]))]);
+    statements.extend([mark(2), (journal::SELECT, json!([])), (journal::SELECT_MARK, json!([]))]);
+    statements.extend([upsert(1, 1_025, "four"), mark(1_024), (journal::SELECT, json!([]))]);
     let results = sqlite(&statements);
-    let entries = |at: usize| -> Vec<(u64, String)> {
-        let entries: Vec<StoredEntry> = read(&results[results.len() - at]);
-        entries.into_iter().map(|entry| (entry.sequence, entry.rows)).collect()
+    let entries = |at: usize| stored_entries(&results[results.len() - at]);
+    let entry = |sequence: u64, rows: &str| StoredEntry {
+        sequence,
+        rows: rows.to_owned(),
+        checksum: u32::try_from(sequence + 5).unwrap(),
+        change: vec![u8::try_from(sequence % 256).unwrap(), 0],
     };
-    let entry = |sequence, rows: &str| (sequence, rows.to_owned());
     assert!(results[storage::CREATE.len()].is_empty(), "no mark before the first fold");
     assert_eq!(entries(7), [entry(1, "one"), entry(2, "two"), entry(1_024, "three")]);
     assert_eq!(entries(5), [entry(1_024, "three")]);
     assert_eq!(read::<StoredMark>(&results[results.len() - 4]), [StoredMark { sequence: 2 }]);
     assert_eq!(entries(1), [entry(1_025, "four")]);
+}
+
+#[test]
+fn a_book_is_read_back_from_its_tables_and_its_journal() {
+    let mut book = Book::new("eu", 1).unwrap();
+    let mut database = Database(create());
+    let read = |database: &Database| {
+        let all = [(storage::SELECT_STATE, json!([])), (parts::SELECT, json!([])), (journal::SELECT, json!([]))];
+        let results = sqlite(&[database.0.as_slice(), all.as_slice()].concat());
+        let [.., state, parts, changes] = results.as_slice() else { panic!() };
+        let mut book = Book::restore(Some(&stored_book(state, parts)), "eu", 1).unwrap();
+        let marks: Vec<StoredMark> = database.read(journal::SELECT_MARK, json!([]));
+        book.journal = journal::Journal::at(marks.first().copied());
+        stored_entries(changes).iter().for_each(|entry| book.replay(entry).unwrap());
+        book
+    };
+    database.write(book.fold().unwrap());
+    assert_eq!(read(&database).state, book.state);
+    for round in 0..3 {
+        book.floors.forget(StreamKind::Legacy, round);
+        book.note(round, |delta| tributary_consumer::self_metrics::series_refused(delta, round + 1)).unwrap();
+        database.write(book.write(&rows()));
+        let back = read(&database);
+        assert_eq!((&back.state, &back.floors, &back.journal), (&book.state, &book.floors, &book.journal));
+    }
+    database.write(book.fold().unwrap());
+    let back = read(&database);
+    assert_eq!((back.state, back.journal), (book.state, book.journal));
+    assert_eq!(database.rows().len(), rows().len());
+}
+
+/// The tables that schema 3 had beside those of schema 1.
+const JOURNAL_3: &str =
+    "CREATE TABLE journal (slot INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, rows TEXT NOT NULL)";
+
+#[test]
+fn a_database_of_schema_3_goes_on_with_its_state_its_streams_and_its_journal() {
+    let book = Book::new("eu", 1).unwrap();
+    let mut bytes = Vec::new();
+    book.state.encode_field(1, &mut bytes);
+    let head = StoredState { schema: 3, checksum: crc32fast::hash(&bytes), bytes };
+    let mut begin = create();
+    begin.push((JOURNAL_3, json!([])));
+    let insert = "INSERT INTO journal (slot, sequence, rows) VALUES (?, ?, ?)";
+    let old = BTreeMap::from([(StreamId([9; 16]), row(StreamKind::Producer, &[1], 5, "eu"))]);
+    begin.push((storage::UPSERT_STREAMS, json!([storage::encode_rows(&old)])));
+    begin.push((insert, json!([1, 1, "behind the mark"])));
+    begin.push((insert, json!([-1, 1, ""])));
+    begin.push((insert, json!([2, 2, storage::encode_rows(&rows())])));
+    begin.push((storage::UPSERT_STATE, json!([3, head.checksum, { "blob": head.bytes }])));
+    let start = begin.len();
+    begin.push((migration::SELECT_MARK_3, json!([])));
+    begin.push((migration::SELECT_JOURNAL_3, json!([])));
+    let results = sqlite(&begin);
+    let marks: Vec<StoredMark> = read(&results[start]);
+    let entries: Vec<StoredEntry3> = read(&results[start + 1]);
+    assert_eq!((marks[0].sequence, entries.len()), (1, 1));
+
+    let mut goes_on = Book::restore(Some(&StoredBook { head, parts: Vec::new() }), "eu", 9).unwrap();
+    goes_on.journal = migration::journal_of_3(marks.first().copied(), &entries).unwrap();
+    let mut database = Database(begin);
+    database.write(goes_on.fold().unwrap());
+    database.0.push((migration::DROP_JOURNAL_3, json!([])));
+    let mut expected = rows();
+    expected.extend(old);
+    assert_eq!(database.rows(), expected);
+    let state: Vec<Json> = database.read(storage::SELECT_STATE, json!([]));
+    let stored = stored_book(&state, &database.read::<Json>(parts::SELECT, json!([])));
+    assert_eq!(stored.open().unwrap().state, book.state);
+    assert_eq!(database.read::<StoredMark>(journal::SELECT_MARK, json!([])), [StoredMark { sequence: 2 }]);
+    let gone = StoredEntry3 { sequence: 4, rows: "[]".to_owned() };
+    assert_eq!(migration::journal_of_3(marks.first().copied(), &[gone]), Err(StorageError::Journal(4)));
 }
 
 /// The tables as schema 1 made them.
@@ -284,22 +406,21 @@ fn a_database_of_schema_1_goes_on_as_one_of_today() {
     let [tables @ .., last] = migration::TABLES_1;
     begin.extend(tables.into_iter().map(|text| (text, json!([]))));
     begin.push((last, json!([migrated.floor_ms])));
-    let StoredState { schema, checksum, bytes } = &migrated.state;
-    begin.push((storage::UPSERT_STATE, json!([schema, checksum, {"blob": bytes}])));
+    let mut book = migrated.book;
+    begin.append(&mut statements(book.fold().unwrap()));
     begin.push((storage::COUNT_STREAMS, json!([])));
     begin.push((storage::SELECT_STREAMS, json!([storage::encode_ids([&StreamId([0xab; 16])])])));
     begin.push((storage::SELECT_STATE, json!([])));
+    begin.push((parts::SELECT, json!([])));
     let written = BTreeMap::from([(StreamId([1; 16]), row(StreamKind::Legacy, &[1], 50, "eu"))]);
     begin.push((storage::UPSERT_STREAMS, json!([storage::encode_rows(&written)])));
     let results = sqlite(&begin);
-    let [.., tallies, streams, state, _] = results.as_slice() else { panic!() };
+    let [.., tallies, streams, state, parts, _] = results.as_slice() else { panic!() };
 
     let stored: Vec<StoredStream> = read(streams);
     let (_, row) = storage::decode_row(&stored[0]).unwrap();
     assert_eq!((row.account.as_str(), row.floor_ms, row.progress.missing()), ("unknown", migrated.floor_ms, 6));
-    let bytes: Vec<u8> = serde_json::from_value(state[0]["bytes"]["blob"].clone()).unwrap();
-    let read_back = StoredState { bytes, ..migrated.state.clone() };
-    let book = Book::load(Some(&read_back), &read::<StoredTally>(tallies), "eu", now_ms).unwrap();
+    let book = Book::load(Some(&stored_book(state, parts)), &read::<StoredTally>(tallies), "eu", now_ms).unwrap();
     assert_eq!(book.status.missing, BTreeMap::from([("unknown".to_owned(), 6)]));
     assert_eq!(book.status.streams, BTreeMap::from([("producer", 1), ("consumer", 1)]));
     assert_eq!(book.state.start_time_ms(), 1_000);

@@ -86,7 +86,9 @@ pub use histogram::{
     LatencyHistogram, Rebucketed, SpansError,
 };
 pub use label::{LabelError, LabelName, LabelSet};
-pub use snapshot::{Absorbed, Applied, ApplyError, Bound, Capacity, MetricFamily, Room, Series, Snapshot, Zero};
+pub use snapshot::{
+    Absorbed, Applied, ApplyError, Bound, Capacity, MetricFamily, PartError, Place, Room, Series, Snapshot, Touched, Zero,
+};
 pub use text::{TextFormat, TextOptions, write_selected_text, write_text};
 pub use value::{MergeError, Number, SumError, UpDown, Value};
 pub use wire::{DecodeError, SNAPSHOT_SCHEMA};

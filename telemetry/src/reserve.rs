@@ -15,8 +15,11 @@ use crate::{
     limits::{MAX_EXPONENTIAL_BUCKETS, MAX_FAMILY_NAME_BYTES, MAX_HELP_BYTES},
 };
 
-/// What a state without series takes: schema, version, two times, and the set around the families.
-pub(crate) const EMPTY: Room = Room { series: 0, bytes: 6 + 3 * INTEGER + MESSAGE, text: text::EMPTY, created: 0 };
+/// What an encoded state without series takes: schema, version, two times, and the set around the families.
+pub(crate) const SNAPSHOT_BYTES: usize = 6 + 3 * INTEGER + MESSAGE;
+
+/// What a state without series takes.
+pub(crate) const EMPTY: Room = Room { series: 0, bytes: SNAPSHOT_BYTES, text: text::EMPTY, created: 0 };
 
 /// Tag and length of a nested message.
 const MESSAGE: usize = 1 + 4;
@@ -38,13 +41,14 @@ pub(crate) fn series_room(name: &str, labels: &LabelSet, value: &Value) -> Room 
     Room { series: 1, bytes: series_bytes(labels, value), text, created }
 }
 
-/// Help and unit count as the longest there are, since a later declaration can replace them.
-fn family_bytes(descriptor: &FamilyDescriptor) -> usize {
+/// What a family takes of that in an encoded state. Help and unit count as the longest there are, since a later declaration can replace them.
+pub(crate) fn family_bytes(descriptor: &FamilyDescriptor) -> usize {
     const FIXED: usize = MESSAGE + 3 * STRING + 2 + MAX_HELP_BYTES + MAX_FAMILY_NAME_BYTES;
     descriptor.name().len().saturating_add(FIXED)
 }
 
-fn series_bytes(labels: &LabelSet, value: &Value) -> usize {
+/// What a series takes of that in an encoded state.
+pub(crate) fn series_bytes(labels: &LabelSet, value: &Value) -> usize {
     const LABEL: usize = 3 * STRING;
     let labels = labels.iter().fold(0_usize, |sum, (name, text)| {
         sum.saturating_add(LABEL).saturating_add(name.len()).saturating_add(text.len())

@@ -2,15 +2,18 @@
 
 mod absorb;
 mod capacity;
+mod parts;
 mod plan;
 mod targets;
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
+pub(crate) use self::parts::Group;
 use self::plan::{Addition, Plan};
 pub use self::{
     absorb::Absorbed,
     capacity::{Bound, Capacity, Room},
+    parts::{PartError, Place, Touched},
 };
 use crate::{
     Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, Value,
@@ -160,14 +163,16 @@ pub struct Snapshot {
     pub(crate) families: BTreeMap<Cow<'static, str>, Arc<MetricFamily>>,
     /// Where it is kept says how much it may hold; not a part of what is written.
     capacity: Capacity,
+    /// What changed since somebody asked, where somebody will.
+    pub(crate) touched: Option<Touched>,
 }
 
-/// What was counted is what a state is, not how much more it could.
+/// What is counted is equal; how much more could be, and whether anybody asks what changed, does not matter.
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
-        let Self { version, start_time_ms, last_applied_ms, families, capacity: _ } = self;
-        (version, start_time_ms, last_applied_ms, families)
-            == (&other.version, &other.start_time_ms, &other.last_applied_ms, &other.families)
+        (self.version, self.start_time_ms, self.last_applied_ms)
+            == (other.version, other.start_time_ms, other.last_applied_ms)
+            && self.families == other.families
     }
 }
 
@@ -176,7 +181,7 @@ impl Snapshot {
     #[must_use]
     pub const fn new(start_time_ms: u64) -> Self {
         let capacity = Capacity::IN_ONE_ROW;
-        Self { version: 0, start_time_ms, last_applied_ms: 0, families: BTreeMap::new(), capacity }
+        Self { version: 0, start_time_ms, last_applied_ms: 0, families: BTreeMap::new(), capacity, touched: None }
     }
 
     /// Says how much the state may hold from now on; without it that is [`Capacity::IN_ONE_ROW`]. What is in it stays, and
@@ -342,7 +347,11 @@ impl Snapshot {
     /// Installs what a [`Plan`] found good. Cannot fail.
     fn install(&mut self, additions: Vec<Addition<'_>>) {
         for Addition { descriptor, labels, series } in additions {
-            let family = self.families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor).into());
+            let key = descriptor.key();
+            if let Some(touched) = &mut self.touched {
+                touched.push(&key, labels.clone());
+            }
+            let family = self.families.entry(key).or_insert_with(|| MetricFamily::new(descriptor).into());
             let family = Arc::make_mut(family);
             family.descriptor.unify(descriptor);
             family.insert(labels, series);

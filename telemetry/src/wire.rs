@@ -25,10 +25,10 @@ use crate::{
 pub const SNAPSHOT_SCHEMA: u32 = 2;
 
 /// The schema of a snapshot without what came with 2.
-const FIRST_SCHEMA: u32 = 1;
+pub(crate) const FIRST_SCHEMA: u32 = 1;
 
 /// The lowest schema that has such a value.
-const fn schema_of(value: &Value) -> u32 {
+pub(crate) const fn schema_of(value: &Value) -> u32 {
     match value {
         Value::Counter(_) | Value::Gauge(_) | Value::Histogram(_) => FIRST_SCHEMA,
         Value::FloatCounter(_) | Value::UpDown(_) | Value::Exponential(_) => SNAPSHOT_SCHEMA,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use tributary_proto::envelope::StreamId;
-use tributary_telemetry::{Delta, Snapshot};
+use tributary_telemetry::{Delta, Place, Snapshot};
 
 use super::{
     account::{self, Entries},
     commit::{StreamKind, StreamRow},
     floor::{Floors, StreamBounds},
-    journal::Journal,
+    journal::{Journal, StoredEntry, Write},
+    parts::{Change, Opened, Parts, StoredBook, encode_change},
     shards::Taken,
     storage::{StorageError, StoredState, StoredTally},
 };
@@ -31,8 +32,10 @@ pub struct Book {
     pub status: LedgerStatus,
     /// `METRICS_DIMENSIONS_BUDGET`; not a part of what is stored.
     pub dimensions_budget: usize,
-    /// Rows of streams that are not in their table yet.
+    /// What is not in its table yet.
     pub journal: Journal,
+    /// Which part of what is stored each series is in.
+    pub parts: Parts,
     /// Other ledgers by number, as of what of them is in the state.
     pub others: BTreeMap<u32, Taken>,
 }
@@ -68,28 +71,78 @@ impl Book {
         let mut state = Snapshot::new(now_ms);
         self_metrics::declare(&mut state, resolver_id, now_ms)
             .map_err(|error| StorageError::State(error.to_string()))?;
-        Ok(Self {
+        Ok(Self::with(state, Floors::default()))
+    }
+
+    /// A state of which nothing is stored.
+    pub(super) fn with(state: Snapshot, floors: Floors) -> Self {
+        Self::of(Opened { state, floors, parts: Parts::default() })
+    }
+
+    fn of(Opened { mut state, floors, parts }: Opened) -> Self {
+        state.track();
+        Self {
             state,
-            floors: Floors::default(),
+            floors,
             status: LedgerStatus::default(),
             dimensions_budget: DEFAULT_DIMENSIONS_BUDGET,
             journal: Journal::default(),
+            parts,
             others: BTreeMap::new(),
-        })
+        }
     }
 
-    /// What is stored, or a new state where nothing at all is stored. The tallies are those of a journal that is folded;
-    /// it has to be put in where it is not new, and so have other ledgers.
+    /// What is stored, or a new state where nothing at all is stored. The tallies are those of a journal that is folded.
     ///
     /// # Errors
     /// [`StorageError`]: what is stored cannot be used.
     pub fn load(
-        stored: Option<&StoredState>,
+        stored: Option<&StoredBook>,
         tallies: &[StoredTally],
         resolver_id: &str,
         now_ms: u64,
     ) -> Result<Self, StorageError> {
-        let mut status = LedgerStatus::default();
+        let mut book = Self::restore(stored, resolver_id, now_ms)?;
+        book.tally(stored.is_none(), tallies)?;
+        Ok(book)
+    }
+
+    /// What the tables hold of the state, or a new one. The journal is to be taken in ([`Self::replay`]) and folded, then the
+    /// streams counted ([`Self::tally`]), and other ledgers put in.
+    ///
+    /// # Errors
+    /// [`StorageError`]
+    pub fn restore(stored: Option<&StoredBook>, resolver_id: &str, now_ms: u64) -> Result<Self, StorageError> {
+        stored.map_or_else(|| Self::new(resolver_id, now_ms), |stored| stored.open().map(Self::of))
+    }
+
+    /// Takes in an entry of the journal, in the place of what there is of the same.
+    ///
+    /// # Errors
+    /// [`StorageError`]
+    pub fn replay(&mut self, entry: &StoredEntry) -> Result<(), StorageError> {
+        self.journal.replay(entry)?;
+        let Change { state, removed, floors } = Change::decode(&entry.change)?;
+        for family in state.families() {
+            for (labels, _) in family.series() {
+                self.parts.touch(&Place::new(family.descriptor(), labels));
+            }
+        }
+        self.state.overlay(state).map_err(|error| StorageError::State(error.to_string()))?;
+        for place in &removed {
+            self.parts.touch(place);
+            self.state.remove(place);
+        }
+        self.floors = floors;
+        Ok(())
+    }
+
+    /// Counts the streams.
+    ///
+    /// # Errors
+    /// [`StorageError::StateMissing`] where there are any of a state that is new, and [`StorageError::Stream`].
+    pub fn tally(&mut self, is_new: bool, tallies: &[StoredTally]) -> Result<(), StorageError> {
+        let status = &mut self.status;
         for tally in tallies {
             let kind = StreamKind::from_wire(tally.kind)
                 .ok_or_else(|| StorageError::Stream(format!("of kind {}", tally.kind)))?;
@@ -101,15 +154,36 @@ impl Book {
             }
         }
         status.missing.retain(|_, missing| *missing > 0);
-        match stored {
-            Some(stored) => {
-                let (state, floors) = stored.open()?;
-                let (dimensions_budget, journal) = (DEFAULT_DIMENSIONS_BUDGET, Journal::default());
-                Ok(Self { state, floors, status, dimensions_budget, journal, others: BTreeMap::new() })
-            }
-            None if status.streams.values().any(|streams| *streams > 0) => Err(StorageError::StateMissing),
-            None => Self::new(resolver_id, now_ms),
+        if is_new && status.streams.values().any(|streams| *streams > 0) {
+            return Err(StorageError::StateMissing);
         }
+        Ok(())
+    }
+
+    /// What has to be written after a change, with the rows of streams that changed. Where it cannot be, the book must be dropped
+    /// and loaded again.
+    ///
+    /// The work is that of what changed, but for the commits that fold the journal.
+    pub fn write(&mut self, rows: &BTreeMap<StreamId, StreamRow>) -> Write {
+        let touched = self.state.take_touched();
+        touched.places().for_each(|place| self.parts.touch(&place));
+        if self.journal.take(rows) {
+            return self.fold_all();
+        }
+        let change = encode_change(&self.state, &touched, &self.floors);
+        self.journal.entry(rows, change).unwrap_or_else(|| self.fold_all())
+    }
+
+    /// Brings everything into its table; `None` where it is there.
+    pub fn fold(&mut self) -> Option<Write> {
+        (!self.journal.is_empty() || !self.parts.are_stored()).then(|| self.fold_all())
+    }
+
+    fn fold_all(&mut self) -> Write {
+        let parts = self.parts.fold(&self.state);
+        let head = StoredState::head(&self.state, &self.floors, self.parts.len());
+        let (rows, mark) = self.journal.fold();
+        Write::Fold { rows, parts, head, mark }
     }
 
     /// Adds what the Ledger has to say of itself to the state.

@@ -10,7 +10,8 @@ use crate::{
     ledger::{
         book::ForgetReason,
         floor::StreamBounds,
-        storage::{StoredState, StoredTally},
+        parts::StoredBook,
+        storage::StoredTally,
     },
     limits::{MAX_ACCOUNTS, MAX_GAPS_PER_STREAM},
 };
@@ -43,7 +44,7 @@ impl Memory {
 
     /// Memory is lost, and read again from what is stored.
     pub(crate) fn restart(&mut self) {
-        let stored = StoredState::seal(&self.book);
+        let stored = StoredBook::seal(&self.book);
         let mut tallies: BTreeMap<_, StoredTally> = BTreeMap::new();
         for row in self.rows.values() {
             let kind = i32::from(row.kind.to_wire());

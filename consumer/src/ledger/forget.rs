@@ -11,7 +11,7 @@ use super::{
     book::{Book, ForgetReason},
     commit::StreamKind,
     journal::Write,
-    storage::{self, StorageError, StoredState, StoredStream},
+    storage::{self, StorageError, StoredStream},
 };
 use crate::self_metrics::NotRecorded;
 
@@ -71,11 +71,11 @@ pub trait StreamTable {
     /// Where they cannot be read.
     fn select(&mut self, statement: &'static str, parameters: [u64; 2]) -> Result<Vec<StoredStream>, Self::Error>;
 
-    /// Deletes the streams of [`storage::DELETE_STREAMS`]'s parameter and writes the state, in one transaction.
+    /// Deletes the streams of [`storage::DELETE_STREAMS`]'s parameter and writes what that changed, in one transaction.
     ///
     /// # Errors
     /// Where neither is done.
-    fn delete(&mut self, ids: String, state: StoredState) -> Result<(), Self::Error>;
+    fn delete(&mut self, ids: String, write: Write) -> Result<(), Self::Error>;
 }
 
 /// Forgets streams; returns how many.
@@ -88,7 +88,7 @@ pub fn forget<T: StreamTable>(
     selection: Selection,
     now_ms: u64,
 ) -> Result<u64, T::Error> {
-    if let Some(fold) = book.journal.fold() {
+    if let Some(fold) = book.fold() {
         table.fold(fold)?;
     }
     let (statement, parameters) = selection.statement();
@@ -98,6 +98,6 @@ pub fn forget<T: StreamTable>(
         return Ok(0);
     }
     book.forget(&rows, selection.reason(), now_ms)?;
-    table.delete(storage::encode_ids(rows.keys()), StoredState::seal(book))?;
+    table.delete(storage::encode_ids(rows.keys()), book.write(&BTreeMap::new()))?;
     Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }

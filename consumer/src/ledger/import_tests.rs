@@ -1,7 +1,7 @@
 use tributary_telemetry::{Gauge, Histogram, LabelError};
 
 use super::*;
-use crate::{ledger::storage::StoredState, limits::MAX_SOURCES};
+use crate::{ledger::parts::StoredBook, limits::MAX_SOURCES};
 
 const NOW: u64 = 1_800_000_000_000;
 
@@ -59,7 +59,7 @@ fn the_state_goes_on_from_the_totals_and_a_repeat_at_any_time_changes_nothing() 
 
     // Through what is stored, and years later.
     let stored = decode_rows([record.encode_to_vec().as_slice()]).unwrap();
-    assert_eq!(StoredState::seal(&book).open().unwrap().0, book.state);
+    assert_eq!(StoredBook::seal(&book).open().unwrap().state, book.state);
     for later_ms in [NOW, NOW + 10 * 365 * 86_400_000] {
         let before = book.clone();
         let mut guessed = totals("eu");

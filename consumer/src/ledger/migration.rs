@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | 1 | floors (it refused whatever was older than the horizon), accounts. `state` held a `LedgerState` alone |
 //! | 2 | the journal. All that it stored reads the same; an older version would not see what is in the journal |
+//! | 3 | parts: the row of `state` had all series. The journal, a table of its own, had rows of streams alone |
 
 use tributary_telemetry::Snapshot;
 
@@ -14,12 +15,10 @@ use super::{
     account::{Entries, Entry, UNKNOWN},
     book::Book,
     floor::Floors,
-    storage::{SCHEMA, StorageError, StoredState},
+    journal::{Journal, StoredMark},
+    storage::{StorageError, StoredState},
 };
-use crate::{
-    limits::{DEFAULT_DIMENSIONS_BUDGET, HORIZON},
-    self_metrics,
-};
+use crate::{limits::HORIZON, self_metrics};
 
 /// How many records are missing from the streams of producers of schema 1.
 pub const MISSING_1: &str = "SELECT COALESCE(SUM((gap.value->>1) - (gap.value->>0) + 1), 0) AS missing \
@@ -34,6 +33,37 @@ pub const TABLES_1: [&str; 4] = [
      (SELECT COALESCE(SUM((gap.value->>1) - (gap.value->>0) + 1), 0) FROM json_each(gaps) AS gap)",
 ];
 
+/// The mark of the journal of schema 3.
+pub const SELECT_MARK_3: &str = "SELECT sequence FROM journal WHERE slot = -1";
+
+/// What is beyond it, oldest first.
+pub const SELECT_JOURNAL_3: &str = "SELECT sequence, rows FROM journal WHERE slot >= 0 AND sequence > \
+     COALESCE((SELECT sequence FROM journal WHERE slot = -1), 0) ORDER BY sequence";
+
+/// Goes with the transaction that folds it.
+pub const DROP_JOURNAL_3: &str = "DROP TABLE journal";
+
+/// A row of [`SELECT_JOURNAL_3`].
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct StoredEntry3 {
+    /// Number of the commit, from 1.
+    pub sequence: u64,
+    /// Its rows of streams.
+    pub rows: String,
+}
+
+/// The journal of schema 3, to be folded into today's tables. Today's begins anew, behind it.
+///
+/// # Errors
+/// [`StorageError`]
+pub fn journal_of_3(mark: Option<StoredMark>, entries: &[StoredEntry3]) -> Result<Journal, StorageError> {
+    let mut journal = Journal::at(mark);
+    for entry in entries {
+        journal.replay_rows(entry.sequence, &entry.rows)?;
+    }
+    Ok(journal)
+}
+
 /// A row of [`MISSING_1`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 pub struct StoredMissing {
@@ -44,8 +74,8 @@ pub struct StoredMissing {
 /// How a Ledger of an older schema goes on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Migrated {
-    /// The row of `state`, of today's schema.
-    pub state: StoredState,
+    /// What goes on, of which nothing is stored yet.
+    pub book: Book,
     /// The parameter of [`TABLES_1`].
     pub floor_ms: u64,
 }
@@ -65,18 +95,11 @@ pub fn from_1(stored: &StoredState, missing: u64, now_ms: u64) -> Result<Migrate
     let state = Snapshot::decode(stored.checked_bytes()?).map_err(|error| invalid(&error))?;
     let horizon_ms = u64::try_from(HORIZON.as_millis()).unwrap_or(u64::MAX);
     let floor_ms = now_ms.saturating_sub(horizon_ms);
-    let mut book = Book {
-        state,
-        floors: Floors::all_at(floor_ms),
-        status: Default::default(),
-        dimensions_budget: DEFAULT_DIMENSIONS_BUDGET,
-        journal: Default::default(),
-        others: Default::default(),
-    };
+    let mut book = Book::with(state, Floors::all_at(floor_ms));
     self_metrics::declare_accounts(&mut book.state);
     let entries = Entries::from([(UNKNOWN.to_owned(), Entry { sent: missing, ..Entry::default() })]);
     book.note(now_ms, |delta| self_metrics::account_entries(delta, &entries)).map_err(|error| invalid(&error))?;
-    Ok(Migrated { state: StoredState { schema: SCHEMA, ..StoredState::seal(&book) }, floor_ms })
+    Ok(Migrated { book, floor_ms })
 }
 
 #[cfg(test)]
@@ -97,7 +120,7 @@ mod tests {
         let _declared = tributary_telemetry::confidence::declare_resolver(&mut state, "eu").unwrap();
         let now_ms = 1_800_000_000_000;
         let migrated = from_1(&schema_1(&state), 7, now_ms).unwrap();
-        let (read, floors) = migrated.state.open().unwrap();
+        let (read, floors) = (&migrated.book.state, migrated.book.floors.clone());
         assert_eq!(read.start_time_ms(), 1_000);
         for family in state.families() {
             for (labels, series) in family.series() {

@@ -9,7 +9,8 @@
 //! | [`book`] | what is in memory: state, floors, counts over the rows |
 //! | [`forget`] | forgetting streams, in the order that is safe |
 //! | [`storage`] | the rows: schema, checksum, and what is read and written for one commit |
-//! | [`journal`] | what commits changed of the rows of streams, until it is folded into their table |
+//! | [`journal`] | what commits changed, until it is folded into the tables |
+//! | [`parts`] | the series of the state in rows of bounded size |
 //! | [`migration`] | what becomes of rows of an older schema |
 //! | [`dead_letters`] | the table of messages that were given up |
 //! | [`shards`] | several ledgers: their names, and how ledger 0 takes in what the others count. Pure |
@@ -28,6 +29,7 @@ pub mod forget;
 pub mod import;
 pub mod journal;
 pub mod migration;
+pub mod parts;
 pub mod publish;
 pub mod shards;
 pub mod sources;

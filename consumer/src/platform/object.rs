@@ -31,11 +31,10 @@ use crate::{
         commit::{Commit, Decision, StreamRow, decide},
         floor::StreamBounds,
         forget::{self, Selection, StreamTable},
-        journal::{self, Journal, StoredEntry, StoredMark, Write},
-        migration::{self, StoredMissing},
+        journal::{Journal, Write},
         publish::{Copies, Schedule, render},
         shards::{MAIN, status_of_all},
-        storage::{self, StorageError, StoredState, StoredStream, StoredTally},
+        storage::{self, StorageError, StoredStream},
     },
     limits::{ALARM_WATCHDOG, FORGET_INTERVAL, FORGET_PAUSE, HORIZON, MAX_COMMIT_BYTES, MAX_FORGOTTEN_AT_ONCE},
     otlp::exporter::Timetable,
@@ -47,6 +46,7 @@ mod dead_letters_table;
 mod imports_table;
 mod otlp;
 mod shards;
+mod stored;
 
 /// Why the Ledger did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -345,73 +345,6 @@ impl Ledger {
         result
     }
 
-    fn load(&self) -> Result<Book, Failure> {
-        let sql = self.sql();
-        for statement in storage::CREATE {
-            sql.exec(statement, None)?;
-        }
-        let mut stored = self.stored_state()?;
-        if let Some(old) = stored.as_ref().filter(|stored| stored.schema == 1) {
-            stored = Some(self.migrate_from_1(old)?);
-        }
-        let mut journal = self.stored_journal()?;
-        let mut statements = Vec::new();
-        push_rows(&mut statements, journal.fold())?;
-        if !statements.is_empty() {
-            self.transaction(statements)?;
-        }
-        let tallies: Vec<StoredTally> = sql.exec(storage::COUNT_STREAMS, None)?.to_array()?;
-        let mut book = Book::load(stored.as_ref(), &tallies, &self.config.resolver_id, now_ms())?;
-        book.journal = journal;
-        book.others = self.stored_others()?;
-        book.status.dead_letters = self.inventory()?.counts;
-        book.dimensions_budget = self.config.dimensions_budget;
-        book.state.set_capacity(self.capacity()?);
-        if stored.is_none() {
-            // Stored at once, so that the time it starts at does not move before the first delta comes.
-            self.write(&BTreeMap::new(), &mut book)?;
-        }
-        Ok(book)
-    }
-
-    fn stored_journal(&self) -> Result<Journal, Failure> {
-        let marks: Vec<StoredMark> = self.sql().exec(journal::SELECT_MARK, None)?.to_array()?;
-        let entries: Vec<StoredEntry> = self.sql().exec(journal::SELECT, None)?.to_array()?;
-        Ok(Journal::restore(marks.first().copied(), &entries)?)
-    }
-
-    fn migrate_from_1(&self, stored: &StoredState) -> Result<StoredState, Failure> {
-        let missing: Vec<StoredMissing> = self.sql().exec(migration::MISSING_1, None)?.to_array()?;
-        let missing = missing.iter().fold(0u64, |sum, row| sum.saturating_add(row.missing));
-        let migrated = migration::from_1(stored, missing, now_ms())?;
-        let [tables @ .., rows] = migration::TABLES_1;
-        let mut statements: Vec<Statement> = tables.into_iter().map(|text| (text, Vec::new())).collect();
-        statements.push((rows, vec![integer(migrated.floor_ms)?]));
-        statements.push(state_statement(migrated.state.clone()));
-        self.transaction(statements)?;
-        Ok(migrated.state)
-    }
-
-    fn has_state(&self) -> Result<bool, Failure> {
-        for statement in storage::CREATE {
-            self.sql().exec(statement, None)?;
-        }
-        Ok(self.stored_state()?.is_some())
-    }
-
-    fn stored_state(&self) -> Result<Option<StoredState>, Failure> {
-        let Some(row) = self.sql().exec(storage::SELECT_STATE, None)?.raw().next() else { return Ok(None) };
-        let corrupt = || Failure::Storage(StorageError::Checksum);
-        let [SqlStorageValue::Integer(schema), SqlStorageValue::Integer(checksum), SqlStorageValue::Blob(bytes)] =
-            <[SqlStorageValue; 3]>::try_from(row?).map_err(|_| corrupt())?
-        else {
-            return Err(corrupt());
-        };
-        let schema = u32::try_from(schema).map_err(|_| corrupt())?;
-        let checksum = u32::try_from(checksum).map_err(|_| corrupt())?;
-        Ok(Some(StoredState { schema, checksum, bytes }))
-    }
-
     fn rows(&self, commit: &Commit, journal: &Journal) -> Result<BTreeMap<StreamId, StreamRow>, Failure> {
         let mut known = BTreeMap::new();
         let mut others = Vec::new();
@@ -433,9 +366,7 @@ impl Ledger {
     }
 
     fn write(&self, rows: &BTreeMap<StreamId, StreamRow>, book: &mut Book) -> Result<(), Failure> {
-        let mut statements = vec![state_statement(StoredState::seal(book))];
-        push_rows(&mut statements, book.journal.write(rows))?;
-        self.transaction(statements)
+        self.transaction(stored::statements(book.write(rows))?)
     }
 
     fn sql(&self) -> SqlStorage {
@@ -466,9 +397,7 @@ impl StreamTable for Table<'_> {
     type Error = Failure;
 
     fn fold(&mut self, fold: Write) -> Result<(), Failure> {
-        let mut statements = Vec::new();
-        push_rows(&mut statements, Some(fold))?;
-        self.0.transaction(statements)
+        self.0.transaction(stored::statements(fold)?)
     }
 
     fn select(&mut self, statement: &'static str, parameters: [u64; 2]) -> Result<Vec<StoredStream>, Failure> {
@@ -476,40 +405,15 @@ impl StreamTable for Table<'_> {
         Ok(self.0.sql().exec(statement, values)?.to_array()?)
     }
 
-    fn delete(&mut self, ids: String, state: StoredState) -> Result<(), Failure> {
-        let ids = vec![SqlStorageValue::String(ids)];
-        self.0.transaction(vec![(storage::DELETE_STREAMS, ids), state_statement(state)])
+    fn delete(&mut self, ids: String, write: Write) -> Result<(), Failure> {
+        let mut statements = vec![(storage::DELETE_STREAMS, vec![SqlStorageValue::String(ids)])];
+        statements.append(&mut stored::statements(write)?);
+        self.0.transaction(statements)
     }
 }
 
 /// A statement and its parameters.
 type Statement = (&'static str, Vec<SqlStorageValue>);
-
-/// Adds what a journal has to write.
-fn push_rows(statements: &mut Vec<Statement>, write: Option<Write>) -> Result<(), Failure> {
-    let text = SqlStorageValue::String;
-    match write {
-        None => {}
-        Some(Write::Entry { slot, sequence, rows }) => {
-            statements.push((journal::UPSERT, vec![integer(slot)?, integer(sequence)?, text(rows)]));
-        }
-        Some(Write::Fold { rows, mark }) => {
-            statements.extend(rows.into_iter().map(|rows| (storage::UPSERT_STREAMS, vec![text(rows)])));
-            let slot = SqlStorageValue::Integer(journal::MARK);
-            statements.push((journal::UPSERT, vec![slot, integer(mark)?, text(String::new())]));
-        }
-    }
-    Ok(())
-}
-
-fn state_statement(StoredState { schema, checksum, bytes }: StoredState) -> Statement {
-    let values = vec![
-        SqlStorageValue::Integer(schema.into()),
-        SqlStorageValue::Integer(checksum.into()),
-        SqlStorageValue::Blob(bytes),
-    ];
-    (storage::UPSERT_STATE, values)
-}
 
 fn to_wire(verdicts: &[Verdict]) -> Vec<i32> {
     verdicts.iter().map(|verdict| i32::from(*verdict)).collect()

@@ -10,6 +10,7 @@ use tributary_consumer::ledger::{
     commit::{Commit, Decision, Record, decide},
     floor::StreamBounds,
     journal::{Journal, StoredEntry, StoredMark, Write},
+    parts::{Parts, StoredBook, StoredPart},
     shards::{self, LedgerCopy, Taken},
     storage::{self, StoredState, StoredStream, StoredTally},
 };
@@ -18,12 +19,15 @@ use tributary_proto::{
     v1::{CommitResponse, commit_response::Verdict},
 };
 
+/// What a part of the state may come to, here.
+const PART_BYTES: usize = 4_000;
+
 /// Rows that the platform bills.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rows {
     /// Read of `streams`, by commits.
     pub(crate) read: u64,
-    /// Written, the state's and the journal's among them.
+    /// Written, the journal's among them.
     pub(crate) written: u64,
     /// Folds of the journal.
     pub(crate) folds: u64,
@@ -37,7 +41,8 @@ pub(crate) struct Object {
     streams: HashMap<StreamId, StoredStream>,
     journal: BTreeMap<u64, StoredEntry>,
     mark: Option<StoredMark>,
-    state: Option<StoredState>,
+    parts: BTreeMap<u64, StoredPart>,
+    head: Option<StoredState>,
     /// Copies of other ledgers that are in the state.
     others: BTreeMap<u32, Vec<u8>>,
     book: Option<Book>,
@@ -55,8 +60,7 @@ pub(crate) enum Prepared {
 /// What is written in one transaction.
 pub(crate) struct Change {
     pub(crate) records: Vec<Record>,
-    write: Option<Write>,
-    state: StoredState,
+    write: Write,
 }
 
 impl Object {
@@ -66,7 +70,8 @@ impl Object {
             streams: HashMap::new(),
             journal: BTreeMap::new(),
             mark: None,
-            state: None,
+            parts: BTreeMap::new(),
+            head: None,
             others: BTreeMap::new(),
             book: None,
             applied: HashMap::new(),
@@ -80,54 +85,74 @@ impl Object {
     }
 
     pub(crate) fn book(&mut self, now_ms: u64) -> &mut Book {
-        let mut restored = Journal::default();
-        if self.book.is_none() {
-            let mark = self.mark.map_or(0, |mark| mark.sequence);
-            let mut entries: Vec<_> = self.journal.values().filter(|entry| entry.sequence > mark).cloned().collect();
-            entries.sort_by_key(|entry| entry.sequence);
-            restored = Journal::restore(self.mark, &entries).unwrap();
-            self.write(restored.fold());
-        }
-        let (streams, others, resolver_id) = (&self.streams, &self.others, self.resolver_id);
-        let state = &mut self.state;
-        self.book.get_or_insert_with(|| {
-            let mut tallies: BTreeMap<(i32, &str), StoredTally> = BTreeMap::new();
-            for stored in streams.values() {
-                let (_, row) = storage::decode_row(stored).unwrap();
-                let StoredStream { kind, account, .. } = stored;
-                let none = || StoredTally { kind: *kind, account: account.clone(), streams: 0, missing: 0 };
-                let tally = tallies.entry((*kind, account)).or_insert_with(none);
-                tally.streams += 1;
-                tally.missing += row.progress.missing();
-            }
-            let tallies: Vec<_> = tallies.into_values().collect();
-            let mut book = Book::load(state.as_ref(), &tallies, resolver_id, now_ms).unwrap();
-            book.journal = restored;
-            let read = |copy: &Vec<u8>| Taken { copy: LedgerCopy::decode(copy).unwrap(), taken_ms: now_ms };
-            book.others = others.iter().map(|(ledger, copy)| (*ledger, read(copy))).collect();
-            state.get_or_insert_with(|| StoredState::seal(&book));
-            book
-        })
+        let book = match self.book.take() {
+            Some(book) => book,
+            None => self.load(now_ms),
+        };
+        self.book.insert(book)
     }
 
-    /// What the statements of the journal do.
-    fn write(&mut self, write: Option<Write>) {
+    /// As the object does: the tables, then the journal, which is folded, then the streams.
+    fn load(&mut self, now_ms: u64) -> Book {
+        let stored = self.stored();
+        let mut book = Book::restore(stored.as_ref(), self.resolver_id, now_ms).unwrap();
+        if stored.is_none() {
+            // Small, so that a state of some series has several.
+            book.parts = Parts::of_at_most(PART_BYTES);
+        }
+        book.journal = Journal::at(self.mark);
+        let mark = self.mark.map_or(0, |mark| mark.sequence);
+        let mut entries: Vec<_> = self.journal.values().filter(|entry| entry.sequence > mark).collect();
+        entries.sort_by_key(|entry| entry.sequence);
+        entries.into_iter().for_each(|entry| book.replay(entry).unwrap());
+        if let Some(fold) = book.fold() {
+            self.write(fold);
+        }
+        let mut tallies: BTreeMap<(i32, &str), StoredTally> = BTreeMap::new();
+        for stored in self.streams.values() {
+            let (_, row) = storage::decode_row(stored).unwrap();
+            let StoredStream { kind, account, .. } = stored;
+            let none = || StoredTally { kind: *kind, account: account.clone(), streams: 0, missing: 0 };
+            let tally = tallies.entry((*kind, account)).or_insert_with(none);
+            tally.streams += 1;
+            tally.missing += row.progress.missing();
+        }
+        book.tally(stored.is_none(), &tallies.into_values().collect::<Vec<_>>()).unwrap();
+        let read = |copy: &Vec<u8>| Taken { copy: LedgerCopy::decode(copy).unwrap(), taken_ms: now_ms };
+        book.others = self.others.iter().map(|(ledger, copy)| (*ledger, read(copy))).collect();
+        book
+    }
+
+    fn stored(&self) -> Option<StoredBook> {
+        Some(StoredBook { head: self.head.clone()?, parts: self.parts.values().cloned().collect() })
+    }
+
+    /// What the statements do.
+    fn write(&mut self, write: Write) {
         match write {
-            None => {}
-            Some(Write::Entry { slot, sequence, rows }) => {
+            Write::Entry { slot, entry } => {
                 self.rows.written += 1;
-                let over = self.journal.insert(slot, StoredEntry { sequence, rows });
+                let over = self.journal.insert(slot, entry);
                 let mark = self.mark.map_or(0, |mark| mark.sequence);
                 assert!(over.is_none_or(|entry| entry.sequence <= mark), "an entry that counts was written over");
             }
-            Some(Write::Fold { rows, mark }) => {
+            Write::Fold { rows, parts, head, mark } => {
                 self.rows.last_fold = 0;
                 rows.iter().for_each(|rows| self.upsert(rows));
-                self.rows.written += self.rows.last_fold + 1;
+                self.rows.last_fold += u64::try_from(parts.len()).unwrap() + 2;
+                self.parts.extend(parts.into_iter().map(|part| (part.id, part)));
+                self.head = Some(head);
+                self.rows.written += self.rows.last_fold;
                 self.rows.folds += 1;
                 self.mark = Some(StoredMark { sequence: mark });
             }
         }
+    }
+
+    /// What a change beside the streams writes.
+    fn write_book(&mut self) {
+        let write = self.book.as_mut().map(|book| book.write(&BTreeMap::new()));
+        write.into_iter().for_each(|write| self.write(write));
     }
 
     /// What the statement that writes rows does.
@@ -170,9 +195,8 @@ impl Object {
         match decide(&commit, &known, book, now_ms).unwrap() {
             Decision::Conflict { verdicts } => Prepared::Conflict(verdicts),
             Decision::Apply { rows, .. } => {
-                let state = StoredState::seal(book);
-                let write = book.journal.write(&rows);
-                Prepared::Apply(Box::new(Change { records: commit.records, write, state }))
+                let write = book.write(&rows);
+                Prepared::Apply(Box::new(Change { records: commit.records, write }))
             }
         }
     }
@@ -183,10 +207,8 @@ impl Object {
         match prepared {
             Prepared::Conflict(verdicts) => CommitResponse { applied: false, verdicts: to_wire(verdicts) },
             Prepared::Apply(change) => {
-                let Change { records, write, state } = *change;
+                let Change { records, write } = *change;
                 self.write(write);
-                self.rows.written += 1;
-                self.state = Some(state);
                 for record in &records {
                     *self.applied.entry((record.stream_id.0, record.sequence)).or_default() += 1;
                 }
@@ -203,9 +225,9 @@ impl Object {
         if fails {
             self.restart();
         } else if is_taken {
-            self.rows.written += 2;
+            self.rows.written += 1;
             self.others.insert(ledger, copy);
-            self.state = self.book.as_ref().map(StoredState::seal);
+            self.write_book();
         }
     }
 
@@ -221,13 +243,14 @@ impl Object {
             oldest.into_iter().take(slice).map(|row| storage::decode_row(row).unwrap()).collect();
         self.book(now_ms).forget(&rows, ForgetReason::Bound, now_ms).unwrap();
         self.streams.retain(|stream_id, _| !rows.contains_key(stream_id));
-        self.state = self.book.as_ref().map(StoredState::seal);
+        self.write_book();
     }
 
     /// Makes `streams` whole.
     pub(crate) fn fold(&mut self, now_ms: u64) {
-        let write = self.book(now_ms).journal.fold();
-        self.write(write);
+        if let Some(fold) = self.book(now_ms).fold() {
+            self.write(fold);
+        }
     }
 
     /// Rows of `streams`, and those that the journal would write to it now.
@@ -246,11 +269,11 @@ impl Object {
     pub(crate) fn journal(&self) -> (usize, usize) {
         let mark = self.mark.map_or(0, |mark| mark.sequence);
         let beyond = self.journal.values().filter(|entry| entry.sequence > mark);
-        beyond.fold((0, 0), |(rows, bytes), entry| (rows + 1, bytes + entry.rows.len()))
+        beyond.fold((0, 0), |(rows, bytes), entry| (rows + 1, bytes + entry.rows.len() + entry.change.len()))
     }
 
-    /// Bytes of the state's row.
+    /// Bytes of the state's rows.
     pub(crate) fn state_bytes(&self) -> usize {
-        self.state.as_ref().map_or(0, |state| state.bytes.len())
+        self.stored().map_or(0, |stored| stored.size())
     }
 }

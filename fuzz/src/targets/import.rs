@@ -3,7 +3,7 @@
 use tributary_consumer::ledger::{
     book::Book,
     import::{Import, decide, decode_rows},
-    storage::StoredState,
+    parts::StoredBook,
 };
 use tributary_proto::{
     Message as _,
@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
             assert_eq!(now, expected, "{name}");
         }
     }
-    assert_eq!(StoredState::seal(&book).open().expect("reads back").0, book.state);
+    assert_eq!(StoredBook::seal(&book).open().expect("reads back").state, book.state);
     let known = decode_rows([decision.record.encode_to_vec().as_slice()]).expect("reads back");
     let after = book.clone();
     let again = decide(&import, &known, &mut book, NOW_MS + 1).expect("decided");

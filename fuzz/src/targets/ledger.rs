@@ -10,7 +10,8 @@ use tributary_consumer::{
     ledger::{
         book::{Book, ForgetReason},
         commit::{Commit, Decision, Record, StreamKind, StreamRow, decide, encode_request},
-        storage::{StoredState, StoredStream, decode_row, encode_rows},
+        parts::StoredBook,
+        storage::{StoredStream, decode_row, encode_rows},
     },
     limits::{HORIZON, MAX_GAPS_PER_STREAM, MAX_SEQUENCE},
 };
@@ -264,7 +265,7 @@ impl Memory {
             assert_eq!((&id, &read), row, "a row reads back as it was");
             assert!(read.progress.gaps().len() <= MAX_GAPS_PER_STREAM);
         }
-        let (state, _) = StoredState::seal(&self.book).open().expect("a stored state is read");
+        let state = StoredBook::seal(&self.book).open().expect("a stored state is read").state;
         assert_eq!(state, self.book.state, "a state reads back as it was");
     }
 

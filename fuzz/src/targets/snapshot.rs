@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use tributary_consumer::{
     config::Config,
-    ledger::{floor::Floors, storage::StoredState},
+    ledger::{floor::Floors, parts::StoredBook},
     scrape::{
         copy::{Copy, Source},
         respond::{Ask, Wanted, answer},
@@ -39,7 +39,8 @@ pub fn run(data: &[u8]) {
     assert_eq!(read, state, "a state reads back as it was");
     assert_eq!(read.encode(), bytes, "and is written as it was");
     let floors = Floors::default();
-    assert_eq!(StoredState::of(&state, &floors).open(), Ok((state.clone(), floors)));
+    let opened = StoredBook::of(&state, &floors).open().expect("a stored state is read");
+    assert_eq!((&opened.state, opened.floors), (&state, floors));
 
     check_apply(&state);
     let mut declared = state.clone();

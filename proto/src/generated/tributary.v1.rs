@@ -837,15 +837,22 @@ pub struct LedgerCopy {
     #[prost(btree_map = "string, uint64", tag = "3")]
     pub missing: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, u64>,
 }
-/// What the Ledger stores since schema 2 of its rows: the state, and what makes forgetting streams safe. Schema 1 stored
-/// a LedgerState alone. Stored rows carry a checksum beside these bytes.
+/// What the Ledger stores of its state: as a whole in the row of `state`, less the series, which are in `parts`; and what a
+/// commit changed, in a row of `changes`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StoredLedger {
+    /// In `state` (from schema 4 on) without series. In `changes` with the series that were added or changed, as they are since.
     #[prost(message, optional, tag = "1")]
     pub state: ::core::option::Option<LedgerState>,
     /// One for each kind of stream of which some were forgotten.
     #[prost(message, repeated, tag = "2")]
     pub floors: ::prost::alloc::vec::Vec<stored_ledger::Floor>,
+    /// In `state`: how many rows `parts` has.
+    #[prost(uint32, tag = "3")]
+    pub parts: u32,
+    /// In `changes`: series that are no longer there.
+    #[prost(message, repeated, tag = "4")]
+    pub removed: ::prost::alloc::vec::Vec<stored_ledger::Place>,
 }
 /// Nested message and enum types in `StoredLedger`.
 pub mod stored_ledger {
@@ -857,6 +864,14 @@ pub mod stored_ledger {
         /// In milliseconds since the epoch: after the latest window of every stream of this kind that was forgotten.
         #[prost(uint64, tag = "2")]
         pub floor_ms: u64,
+    }
+    /// The name of a series.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Place {
+        #[prost(string, tag = "1")]
+        pub family: ::prost::alloc::string::String,
+        #[prost(message, repeated, tag = "2")]
+        pub labels: ::prost::alloc::vec::Vec<super::Label>,
     }
 }
 /// Where a stream comes from.

@@ -1,9 +1,9 @@
 //! One series of `target_info` for each job.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use super::{Room, Snapshot, TARGET_INFO};
-use crate::{LabelSet, Value, reserve::series_room};
+use super::{Snapshot, TARGET_INFO};
+use crate::{LabelSet, Value};
 
 impl Snapshot {
     /// Keeps of each job what was said last, as specified: `target_info` is joined to the series of its job, and a second
@@ -23,16 +23,16 @@ impl Snapshot {
         if latest.len() == shared.series.len() {
             return;
         }
+        let is_latest = |labels: &LabelSet| {
+            latest.get(labels.get("job").unwrap_or_default()).is_some_and(|(_, kept)| kept == labels)
+        };
+        let replaced: Vec<LabelSet> = shared.series.keys().filter(|labels| !is_latest(labels)).cloned().collect();
         let family = Arc::make_mut(shared);
-        let mut freed = Room::default();
-        family.series.retain(|labels, series| {
-            let job = labels.get("job").unwrap_or_default();
-            let is_latest = latest.get(job).is_some_and(|(_, kept)| kept == labels);
-            if !is_latest {
-                freed = freed.and(series_room(TARGET_INFO, labels, &series.value));
+        for labels in replaced {
+            family.remove(&labels);
+            if let Some(touched) = &mut self.touched {
+                touched.push(&Cow::Borrowed(TARGET_INFO), labels);
             }
-            is_latest
-        });
-        family.room = family.room.without(freed);
+        }
     }
 }

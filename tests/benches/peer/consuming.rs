@@ -56,13 +56,13 @@ impl CoreLedger {
     }
 
     /// Commits, and makes what would be written.
-    fn commit_core(&self, commit: &Commit) -> (Decision, Option<(storage::StoredState, String)>) {
+    fn commit_core(&self, commit: &Commit) -> (Decision, Option<Write>) {
         let mut rows = self.rows.borrow_mut();
         let known = commit.streams().into_iter().filter_map(|id| rows.get(&id).map(|row| (id, row.clone())));
         let mut book = self.book.borrow_mut();
         let decision = decide(commit, &known.collect(), &mut book, NOW_MS).unwrap();
         let written = if let Decision::Apply { rows: changed, .. } = &decision {
-            let written = (storage::StoredState::seal(&book), storage::encode_rows(changed));
+            let written = book.write(changed);
             rows.extend(changed.iter().map(|(id, row)| (*id, row.clone())));
             Some(written)
         } else {

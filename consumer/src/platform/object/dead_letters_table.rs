@@ -9,7 +9,7 @@ use tributary_proto::{
 };
 use worker::SqlStorageValue;
 
-use super::{Failure, Ledger, integer, state_statement};
+use super::{Failure, Ledger, integer};
 use crate::{
     dead_letters::{
         metrics::{Change, changed},
@@ -17,7 +17,6 @@ use crate::{
     },
     ledger::{
         dead_letters::{self as table, Inventory, NewRow, PlaceRow, Room, SizeRow},
-        storage::StoredState,
     },
     limits::{MAX_COMMIT_BYTES, MAX_DEAD_LETTERS},
     platform::{
@@ -96,8 +95,7 @@ impl Ledger {
                 changed(delta, Change::Stored, letters)?;
                 changed(delta, Change::Full, full)
             })?;
-            statements.push(state_statement(StoredState::seal(loaded)));
-            self.transaction(statements)?;
+            self.write_book(loaded, statements)?;
             loaded.status.dead_letters = self.inventory()?.counts;
             Ok(StoreDeadLettersResponse { stored })
         })
@@ -145,10 +143,7 @@ impl Ledger {
             if deleted > 0 {
                 let places = serde_json::Value::from_iter(rows.iter().map(|row| row.place)).to_string();
                 loaded.note(now, |delta| changed(delta, change, deleted))?;
-                self.transaction(vec![
-                    (table::DELETE, vec![SqlStorageValue::String(places)]),
-                    state_statement(StoredState::seal(loaded)),
-                ])?;
+                self.write_book(loaded, vec![(table::DELETE, vec![SqlStorageValue::String(places)])])?;
                 loaded.status.dead_letters = self.inventory()?.counts;
             }
             Ok(DeleteDeadLettersResponse { deleted })

@@ -6,11 +6,11 @@ use tributary_proto::{
 };
 use worker::SqlStorageValue;
 
-use super::{Failure, Ledger, Statement, state_statement};
+use super::{Failure, Ledger, Statement};
 use crate::{
     ledger::{
         import::{self, Decision, Import},
-        storage::{StorageError, StoredState},
+        storage::StorageError,
     },
     otlp::queue::Exported,
     platform::runtime::now_ms,
@@ -55,11 +55,7 @@ impl Ledger {
             if outcome == Outcome::Applied {
                 let exported = Exported::with_totals(exported, &before, import.totals(), now)
                     .map_err(|error| Failure::Platform(error.to_string()))?;
-                self.transaction(vec![
-                    state_statement(StoredState::seal(loaded)),
-                    insert(&record),
-                    super::otlp::exported_statement(&exported)?,
-                ])?;
+                self.write_book(loaded, vec![insert(&record), super::otlp::exported_statement(&exported)?])?;
             }
             Ok(ImportResponse { outcome: outcome.into(), record: Some(record), why: String::new() })
         });

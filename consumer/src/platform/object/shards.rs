@@ -10,11 +10,11 @@ use tributary_proto::envelope::MAX_LEDGERS;
 use tributary_telemetry::Capacity;
 use worker::{Request, SqlStorageValue};
 
-use super::{Failure, Ledger, integer, state_statement};
+use super::{Failure, Ledger, integer};
 use crate::{
     ledger::{
         shards::{self, LedgerCopy, MAIN, Taken, take_in},
-        storage::{StorageError, StoredState},
+        storage::StorageError,
     },
     limits::{MAX_COPY_BYTES, MIN_PUBLISH_INTERVAL, PULL_TIMEOUT},
     platform::{
@@ -129,7 +129,7 @@ impl Ledger {
             if is_taken {
                 let checksum = integer(crc32fast::hash(&body).into())?;
                 let values = vec![integer(from.into())?, checksum, integer(now)?, SqlStorageValue::Blob(body)];
-                self.transaction(vec![(shards::UPSERT, values), state_statement(StoredState::seal(loaded))])?;
+                self.write_book(loaded, vec![(shards::UPSERT, values)])?;
                 if is_new {
                     log::warn("ledger_joined", &serde_json::json!({"ledger": from}));
                 }
