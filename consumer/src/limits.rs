@@ -231,3 +231,6 @@ pub const MAX_PART_BYTES: usize = 256 << 10;
 /// Rows of one statement that folds the journal: with the longest rows (64 gaps and an account of 128 bytes) its one
 /// parameter stays below the 2 MB that SQLite takes on the platform.
 pub const MAX_ROWS_PER_STATEMENT: usize = 500;
+
+/// The longest value of Workers KV: 25 MiB (KV › Platform › Limits).
+pub const MAX_KV_BYTES: usize = 25 << 20;

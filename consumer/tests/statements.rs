@@ -155,11 +155,8 @@ fn stored_book(state: &[Json], parts: &[Json]) -> StoredBook {
         checksum: number(&state[0], "checksum"),
         bytes: blob(&state[0], "bytes"),
     };
-    let part = |row: &Json| StoredPart {
-        id: number(row, "id"),
-        checksum: number(row, "checksum"),
-        bytes: blob(row, "bytes"),
-    };
+    let part =
+        |row: &Json| StoredPart { id: number(row, "id"), checksum: number(row, "checksum"), bytes: blob(row, "bytes") };
     StoredBook { head, parts: parts.iter().map(part).collect() }
 }
 

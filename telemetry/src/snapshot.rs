@@ -56,6 +56,14 @@ impl MetricFamily {
         Self { descriptor: descriptor.clone(), series: BTreeMap::new(), room: family_room(descriptor) }
     }
 
+    /// A family of these series, each once and in their order.
+    pub(crate) fn of_ordered(descriptor: FamilyDescriptor, series: Vec<(LabelSet, Series)>) -> Self {
+        let room = series.iter().fold(family_room(&descriptor), |room, (labels, series)| {
+            room.and(series_room(descriptor.name(), labels, &series.value))
+        });
+        Self { descriptor, series: series.into_iter().collect(), room }
+    }
+
     /// Puts a series in its place. One that is there keeps its kind and bounds, hence what it takes.
     pub(crate) fn insert(&mut self, labels: LabelSet, series: Series) {
         let room = series_room(self.descriptor.name(), &labels, &series.value);

@@ -361,7 +361,10 @@ proptest! {
     #[test]
     fn garbage_is_an_error_or_a_snapshot_but_never_a_panic(bytes in vec(any::<u8>(), 0..200)) {
         if let Ok(state) = Snapshot::decode(&bytes) {
-            prop_assert_eq!(Snapshot::decode(&state.encode()).unwrap(), state);
+            prop_assert_eq!(Snapshot::decode(&state.encode()).unwrap(), state.clone());
+            // What is read family by family is what is read as one message.
+            let message = v1::LedgerState::decode(bytes.as_slice()).unwrap();
+            prop_assert_eq!(Snapshot::from_wire(message).unwrap(), state);
         }
     }
 

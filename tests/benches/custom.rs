@@ -16,7 +16,6 @@ use tributary_consumer::{
     ledger::{
         book::Book,
         commit::{Commit, Decision, decide, encode_request},
-
     },
     message::{Decoded, MessageBody, QueueMessage, decode},
     self_metrics,

@@ -7,12 +7,7 @@ use tributary_telemetry::{FamilyDescriptor, LabelSet, MetricKind, Value};
 
 use super::*;
 use crate::{
-    ledger::{
-        book::ForgetReason,
-        floor::StreamBounds,
-        parts::StoredBook,
-        storage::StoredTally,
-    },
+    ledger::{book::ForgetReason, floor::StreamBounds, parts::StoredBook, storage::StoredTally},
     limits::{MAX_ACCOUNTS, MAX_GAPS_PER_STREAM},
 };
 

@@ -303,7 +303,8 @@ fn what_is_missing_or_does_not_read_is_an_error_and_never_less_than_was_counted(
         stored.parts[missing].bytes[9] ^= 1;
         assert_eq!(stored.open(), Err(StorageError::Checksum), "{missing}");
         let mut stored = tables.stored();
-        stored.parts[missing] = StoredPart { id: stored.parts[missing].id, ..stored.parts[(missing + 1) % parts].clone() };
+        stored.parts[missing] =
+            StoredPart { id: stored.parts[missing].id, ..stored.parts[(missing + 1) % parts].clone() };
         assert!(matches!(stored.open(), Err(StorageError::State(_))), "{missing}");
     }
     let mut stored = tables.stored();

@@ -153,9 +153,10 @@ impl Parts {
         let (mut parts, mut state, mut series) = (Self::of_at_most(most_bytes), Snapshot::new(0), 0_usize);
         for row in rows {
             let part = row.open()?;
-            let first = part.families().next().and_then(|family| {
-                family.series().next().map(|(labels, _)| Place::new(family.descriptor(), labels))
-            });
+            let first = part
+                .families()
+                .next()
+                .and_then(|family| family.series().next().map(|(labels, _)| Place::new(family.descriptor(), labels)));
             match first {
                 Some(first) => drop(parts.firsts.insert(first, row.id)),
                 None => drop(parts.unused.insert(row.id)),

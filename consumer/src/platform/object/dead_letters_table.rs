@@ -15,9 +15,7 @@ use crate::{
         metrics::{Change, changed},
         request::{ListRequest, show},
     },
-    ledger::{
-        dead_letters::{self as table, Inventory, NewRow, PlaceRow, Room, SizeRow},
-    },
+    ledger::dead_letters::{self as table, Inventory, NewRow, PlaceRow, Room, SizeRow},
     limits::{MAX_COMMIT_BYTES, MAX_DEAD_LETTERS},
     platform::{
         dead_letters::{DELETE_PATH, LIST_PATH, READ_PATH, STORE_PATH},
