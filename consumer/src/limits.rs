@@ -37,7 +37,7 @@ pub const MAX_CONSUMER_STREAMS: u64 = 10_000;
 pub const MAX_CLOCK_LEAD: Duration = Duration::from_secs(3600);
 
 /// Producers whose records are accounted for by name; the records of others are accounted for together. Each takes four
-/// of the 10,000 series that the state can hold.
+/// of the 10,000 series that the state of a ledger can hold at least.
 pub const MAX_ACCOUNTS: usize = 500;
 
 /// Sources that have series of their own: pairs of a `resolver_id` and dimensions. Each has at most 12 series of
@@ -231,3 +231,6 @@ pub const MAX_PART_BYTES: usize = 256 << 10;
 /// Rows of one statement that folds the journal: with the longest rows (64 gaps and an account of 128 bytes) its one
 /// parameter stays below the 2 MB that SQLite takes on the platform.
 pub const MAX_ROWS_PER_STATEMENT: usize = 500;
+
+/// The longest value of Workers KV: 25 MiB (KV › Platform › Limits).
+pub const MAX_KV_BYTES: usize = 25 << 20;

@@ -1,6 +1,8 @@
 //! Labels: what tells the series of one family apart.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+mod packed;
+
+use std::{borrow::Cow, cmp::Ordering, fmt, sync::Arc};
 
 use crate::limits::{MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS};
 
@@ -113,19 +115,14 @@ impl fmt::Display for LabelName {
     }
 }
 
-/// One label: a name and any UTF-8 value that is neither empty nor longer than [`MAX_LABEL_VALUE_BYTES`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Label {
-    name: LabelName,
-    value: Box<str>,
-}
-
 /// The labels of one series: ordered by name, each name once, no empty value.
 ///
 /// An empty value means that the label is absent, as in Prometheus, so it is dropped on construction and two sets that
 /// mean the same are equal. A clone copies a pointer.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LabelSet(Arc<[Label]>);
+///
+/// A state has a hundred thousand of these, so all of a set is one piece of memory ([`packed`]).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct LabelSet(Arc<str>);
 
 impl LabelSet {
     /// Builds a set from pairs in any order.
@@ -144,18 +141,18 @@ impl LabelSet {
             if labels.len() >= MAX_LABELS {
                 return Err(LabelError::TooMany);
             }
-            labels.push(Label { name, value: value.into_boxed_str() });
+            labels.push((name, value));
         }
         labels.sort_unstable();
         for pair in labels.windows(2) {
-            if let [left, right] = pair
-                && left.name == right.name
+            if let [(left, _), (right, _)] = pair
+                && left == right
             {
-                return Err(LabelError::Duplicate { name: left.name.as_str().to_owned() });
+                return Err(LabelError::Duplicate { name: left.as_str().to_owned() });
             }
         }
-        labels.retain(|label| !label.value.is_empty());
-        Ok(Self(labels.into()))
+        labels.retain(|(_, value)| !value.is_empty());
+        Ok(Self(packed::pack(&labels).into()))
     }
 
     /// Builds a set from names that the program itself defines; they are checked.
@@ -201,12 +198,12 @@ impl LabelSet {
     /// The set without labels.
     #[must_use]
     pub fn empty() -> Self {
-        Self(Arc::from([]))
+        Self(Arc::from(""))
     }
 
     /// Name and value of each label, ordered by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|label| (label.name.as_str(), &*label.value))
+        packed::Labels::of(&self.0)
     }
 
     /// The value of the label `name`; `None` where it is absent.
@@ -218,13 +215,26 @@ impl LabelSet {
     /// How many labels there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.iter().len()
     }
 
     /// Says whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// By the first label that differs, its name and then its value; a set that goes on comes last.
+impl Ord for LabelSet {
+    fn cmp(&self, other: &Self) -> Ordering {
+        packed::compare(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for LabelSet {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -264,6 +274,31 @@ mod tests {
         assert_eq!(one, two);
         assert_eq!(one.get("b"), Some("2"));
         assert_eq!(one.get("c"), None);
+    }
+
+    #[test]
+    fn sets_of_every_length_read_back_and_compare_as_their_pairs() {
+        let lengths = [1, 2, 7, 63, 127, 128];
+        let mut sets = vec![Vec::new()];
+        for (index, length) in lengths.iter().enumerate() {
+            for value in
+                ["a", "a\0", "\u{7f}", "\u{80}", "é", "日本", &"v".repeat(127), &"v".repeat(128), &"é".repeat(512)]
+            {
+                let name = |first: char| format!("{first}{}", "x".repeat(length - 1));
+                sets.push(vec![(name('a'), value.to_owned())]);
+                sets.push(vec![(name('a'), value.to_owned()), (name('b'), "z".repeat(index + 1))]);
+            }
+        }
+        sets.push((0..MAX_LABELS).map(|index| (format!("n{index:02}"), "v".repeat(MAX_LABEL_VALUE_BYTES))).collect());
+        let packed: Vec<LabelSet> = sets.iter().map(|set| LabelSet::from_pairs(set.clone()).unwrap()).collect();
+        for (left, of_left) in sets.iter().zip(&packed) {
+            let pairs: Vec<_> = of_left.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            assert_eq!((&pairs, of_left.len(), of_left.is_empty()), (left, left.len(), left.is_empty()));
+            for (right, of_right) in sets.iter().zip(&packed) {
+                assert_eq!(of_left.cmp(of_right), left.cmp(right), "{left:?} {right:?}");
+                assert_eq!(of_left == of_right, left == right);
+            }
+        }
     }
 
     #[test]

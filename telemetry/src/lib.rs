@@ -86,7 +86,10 @@ pub use histogram::{
     LatencyHistogram, Rebucketed, SpansError,
 };
 pub use label::{LabelError, LabelName, LabelSet};
-pub use snapshot::{Absorbed, Applied, ApplyError, MetricFamily, PartError, Place, Series, Snapshot, Touched, Zero};
-pub use text::{TextFormat, TextOptions, write_selected_text, write_text};
+pub use snapshot::{
+    Absorbed, Applied, ApplyError, Bound, Capacity, MetricFamily, PartError, Place, Room, Series, Snapshot, Touched,
+    Zero,
+};
+pub use text::{TextFormat, TextOptions, write_family, write_selected_text, write_text};
 pub use value::{MergeError, Number, SumError, UpDown, Value};
-pub use wire::{DecodeError, SNAPSHOT_SCHEMA};
+pub use wire::{DecodeError, Families, SNAPSHOT_SCHEMA};

@@ -1,6 +1,9 @@
 //! The bounds of the model. Each stands once, here, with the reason for its size.
 //!
 //! They may be raised. Lowering one can make a stored snapshot undecodable.
+//!
+//! How many series a state may have depends on where it is kept ([`Capacity`](crate::Capacity)): the bounds from
+//! [`MAX_SERIES`] to [`MAX_OVERFLOW_BYTES`] are those of a state in one row, [`parts`] has those of one in many.
 
 /// The most series of a [`Snapshot`](crate::Snapshot), over all families.
 ///
@@ -41,6 +44,56 @@ pub const MAX_OVERFLOW_SERIES: usize = 400;
 /// The most of [`MAX_SNAPSHOT_BYTES`] that these take past [`MAX_CUSTOM_BYTES`]. It holds 400 counters, or as many histograms
 /// of 15 bounds as have room for 250 bytes each.
 pub const MAX_OVERFLOW_BYTES: usize = 100_000;
+
+/// The bounds of a state that is stored in many rows, published as one text and kept in memory by one Durable Object.
+///
+/// The text is what bounds it. It is one value of Workers KV, at most 25 MiB (KV › Platform › Limits), and every byte of a
+/// label in memory or in the encoded state is one of the text, too. What state, text and encoded state come to in the 128 MB
+/// of an isolate is in docs/scale.md.
+pub mod parts {
+    /// The most series, over all families.
+    pub const MAX_SERIES: usize = 120_000;
+
+    /// The most series of one family: a sixth of all, so that one exploding label leaves room to all others.
+    pub const MAX_SERIES_PER_FAMILY: usize = 20_000;
+
+    /// The most bytes of the encoded state, with every number at its widest. It is a value of KV, as the text is; a series takes
+    /// fewer bytes of it than of the text, but for exponential histograms of many buckets and few bounds.
+    pub const MAX_SNAPSHOT_BYTES: usize = 24_000_000;
+
+    /// The most bytes of the encoded state that one family may take: a quarter.
+    pub const MAX_FAMILY_BYTES: usize = 6_000_000;
+
+    /// The most bytes that the text can come to, with every number at its widest: 25 MiB without 2 MB for what is added when it
+    /// is published, readings and ages.
+    pub const MAX_TEXT_BYTES: usize = 24_000_000;
+
+    /// The most bytes of the text that one family may take. It holds 20,000 counters with lines of 300 bytes, or 3,300
+    /// histograms of 10 bounds with names and labels of 100.
+    pub const MAX_FAMILY_TEXT_BYTES: usize = 6_000_000;
+
+    /// The most series that custom families take together. What is left holds the 9,000 that those of resolvers and of the
+    /// pipeline itself can come to, and the overflow series.
+    pub const MAX_CUSTOM_SERIES: usize = 108_000;
+
+    /// The most bytes of the encoded state that custom families take together.
+    pub const MAX_CUSTOM_BYTES: usize = 20_000_000;
+
+    /// The most bytes of the text that custom families take together. It holds 100,000 counters with lines of 200 bytes at their
+    /// widest or, with names and labels of 100 bytes, 11,000 histograms of 10 bounds or 1,400 exponential ones. What is left holds 80 latency histograms with
+    /// dimensions, 20 kB each, 500 accounts and the overflow series.
+    pub const MAX_CUSTOM_TEXT_BYTES: usize = 20_000_000;
+
+    /// The most overflow series past the bound on custom series.
+    pub const MAX_OVERFLOW_SERIES: usize = 1_000;
+
+    /// The most bytes of the encoded state that these take past that of custom series.
+    pub const MAX_OVERFLOW_BYTES: usize = 1_000_000;
+
+    /// The most bytes of the text that these take past that of custom series. It holds 1,000 counters and 60 exponential
+    /// histograms.
+    pub const MAX_OVERFLOW_TEXT_BYTES: usize = 1_000_000;
+}
 
 /// The most series of `target_info`: jobs, and what replaces them within a commit.
 pub const MAX_TARGETS: usize = 200;

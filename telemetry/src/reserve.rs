@@ -1,6 +1,6 @@
-//! How many bytes a state can come to at most when it is written.
+//! How many bytes a state can come to at most when it is written, encoded or as [`text`].
 //!
-//! A state has to stay within one stored row, and a series that exists is never refused: so a series takes its room
+//! Both are single values of a store: a row of SQLite, a key of Workers KV. A series that exists is never refused: so a series takes its room
 //! once, when it is new, for the greatest totals that it can ever reach. What is taken depends on labels, kind and
 //! bounds alone, which do not change as long as the series lives. A counter can become a float, which is shorter; an
 //! exponential histogram takes as many buckets as it can ever have.
@@ -8,13 +8,18 @@
 //! The terms are those of protobuf: a field costs a byte of tag, a string the bytes of its length beside its own, an
 //! integer of 64 bits at most ten. Lengths here take at most four.
 
+mod text;
+
 use crate::{
-    Bounds, FamilyDescriptor, Histogram, LabelSet, Value,
+    Bounds, FamilyDescriptor, Histogram, LabelSet, Room, Value,
     limits::{MAX_EXPONENTIAL_BUCKETS, MAX_FAMILY_NAME_BYTES, MAX_HELP_BYTES},
 };
 
-/// What a state without series takes: schema, version, two times, and the set around the families.
+/// What an encoded state without series takes: schema, version, two times, and the set around the families.
 pub(crate) const SNAPSHOT_BYTES: usize = 6 + 3 * INTEGER + MESSAGE;
+
+/// What a state without series takes.
+pub(crate) const EMPTY: Room = Room { series: 0, bytes: SNAPSHOT_BYTES, text: text::EMPTY, created: 0 };
 
 /// Tag and length of a nested message.
 const MESSAGE: usize = 1 + 4;
@@ -25,14 +30,24 @@ const INTEGER: usize = 1 + 10;
 /// Tag and length of a string of at most 16,383 bytes.
 const STRING: usize = 1 + 2;
 
-/// What a family takes beside its series. Help and unit count as the longest there are, since a later declaration can
-/// replace them.
+/// What a family takes beside its series.
+pub(crate) fn family_room(descriptor: &FamilyDescriptor) -> Room {
+    Room { series: 0, bytes: family_bytes(descriptor), text: text::family(descriptor), created: 0 }
+}
+
+/// What a series of the family `name` takes whatever its totals become.
+pub(crate) fn series_room(name: &str, labels: &LabelSet, value: &Value) -> Room {
+    let (text, created) = text::series(name, labels, value);
+    Room { series: 1, bytes: series_bytes(labels, value), text, created }
+}
+
+/// What a family takes of that in an encoded state. Help and unit count as the longest there are, since a later declaration can replace them.
 pub(crate) fn family_bytes(descriptor: &FamilyDescriptor) -> usize {
     const FIXED: usize = MESSAGE + 3 * STRING + 2 + MAX_HELP_BYTES + MAX_FAMILY_NAME_BYTES;
     descriptor.name().len().saturating_add(FIXED)
 }
 
-/// What a series takes whatever its totals become.
+/// What a series takes of that in an encoded state.
 pub(crate) fn series_bytes(labels: &LabelSet, value: &Value) -> usize {
     const LABEL: usize = 3 * STRING;
     let labels = labels.iter().fold(0_usize, |sum, (name, text)| {
@@ -69,9 +84,10 @@ const EXPONENTIAL_BYTES: usize = MESSAGE + 5 * INTEGER + 2 * (2 * MESSAGE + 9 * 
 mod tests {
     use super::*;
     use crate::{
-        Delta, ExplicitBounds, ExponentialBuckets, ExponentialHistogram, ExponentialParts, Gauge, Number, Snapshot,
-        UpDown,
+        Delta, ExplicitBounds, ExponentialBuckets, ExponentialHistogram, ExponentialParts, Gauge, MetricFamily,
+        MetricKind, Number, Snapshot, TextFormat, TextOptions, UpDown,
         limits::{MAX_BOUNDS, MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS},
+        write_text,
     };
 
     fn widest_labels(labels: usize) -> LabelSet {
@@ -99,6 +115,44 @@ mod tests {
             sum: Some(f64::MIN),
         };
         Value::Exponential(ExponentialHistogram::new(parts).unwrap())
+    }
+
+    /// No text is longer than what its state takes, and that is not so wide that it would refuse what has room.
+    fn check_text(state: &Snapshot) {
+        let room = state.room();
+        for format in [TextFormat::OpenMetrics, TextFormat::Prometheus] {
+            for (created, reserved) in [(false, room.text), (true, room.text + room.created)] {
+                let mut text = String::new();
+                write_text(state, &TextOptions { created, ..TextOptions::new(format) }, &mut text);
+                assert!(text.len() <= reserved, "{} of {reserved}: {text}", text.len());
+                // What this has of everything; but for the longest help, and numbers that are not the widest in all lines.
+                let spare = 2 * MAX_HELP_BYTES + 64 + 13 * text.lines().count();
+                let is_whole = !created && format == TextFormat::Prometheus && !state.families().any(is_exponential);
+                assert!(!is_whole || reserved - text.len() < spare, "{} of {reserved}: {text}", text.len());
+            }
+        }
+    }
+
+    /// How many bounds they have is known only when they are written.
+    fn is_exponential(family: &MetricFamily) -> bool {
+        family.descriptor().kind() == MetricKind::Exponential
+    }
+
+    #[test]
+    fn text_takes_what_its_labels_take_when_they_are_escaped() {
+        let labels = LabelSet::from_pairs([("a", "\\\n\"".repeat(300)), ("b", "é".to_owned())]).unwrap();
+        for help in ["\"\n\\".repeat(MAX_HELP_BYTES / 3), String::new()] {
+            let family = FamilyDescriptor::new("f_seconds", help, "seconds", MetricKind::Histogram).unwrap();
+            for bounds in [&[][..], &[-1.5, 0.0, 1e-300, 1e300], &[f64::MIN, -5e-324, 5e-324, f64::MAX]] {
+                let bounds = Bounds::Explicit(ExplicitBounds::new(bounds).unwrap());
+                let mut delta = Delta::new();
+                let histogram = histogram(bounds, |_| 1 << 60);
+                delta.add(&family, labels.clone(), histogram).unwrap();
+                let mut state = Snapshot::new(u64::MAX);
+                let _applied = state.apply(&delta, u64::MAX).unwrap();
+                check_text(&state);
+            }
+        }
     }
 
     #[test]
@@ -132,10 +186,11 @@ mod tests {
                 let mut state = Snapshot::new(u64::MAX);
                 let _applied = state.apply(&delta, u64::MAX).unwrap();
                 state.version = u64::MAX;
+                check_text(&state);
                 let (written, reserved) = (state.encode().len(), state.reserved_bytes());
                 assert!(written <= reserved, "{written} of {reserved}: {value:?}");
                 let of_series = series_bytes(&labels, &value);
-                assert_eq!(reserved, SNAPSHOT_BYTES + family_bytes(&family) + of_series);
+                assert_eq!(reserved, EMPTY.bytes + family_bytes(&family) + of_series);
                 // Not so wide that the bound would refuse what has room.
                 assert!(reserved - written < 64 + of_series / 6, "{written} of {reserved}: {value:?}");
             }

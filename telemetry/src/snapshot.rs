@@ -1,6 +1,7 @@
 //! The cumulative state.
 
 mod absorb;
+mod capacity;
 mod parts;
 mod plan;
 mod targets;
@@ -10,12 +11,13 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use self::plan::{Addition, Plan};
 pub use self::{
     absorb::Absorbed,
+    capacity::{Bound, Capacity, Room},
     parts::{PartError, Place, Touched},
 };
 use crate::{
     Bounds, Delta, FamilyDescriptor, Histogram, LabelSet, MergeError, Value,
     custom::TARGET_INFO,
-    reserve::{SNAPSHOT_BYTES, family_bytes, series_bytes},
+    reserve::{self, family_room, series_room},
 };
 
 /// One series of a [`Snapshot`].
@@ -45,21 +47,33 @@ pub struct MetricFamily {
     descriptor: FamilyDescriptor,
     series: BTreeMap<LabelSet, Series>,
     /// What the family and its series take at most when they are written. Follows from the other fields.
-    reserved_bytes: usize,
+    room: Room,
 }
 
 impl MetricFamily {
     pub(crate) fn new(descriptor: &FamilyDescriptor) -> Self {
-        let reserved_bytes = family_bytes(descriptor);
-        Self { descriptor: descriptor.clone(), series: BTreeMap::new(), reserved_bytes }
+        Self { descriptor: descriptor.clone(), series: BTreeMap::new(), room: family_room(descriptor) }
+    }
+
+    /// A family of these series, each once and in their order.
+    pub(crate) fn of_ordered(descriptor: FamilyDescriptor, series: Vec<(LabelSet, Series)>) -> Self {
+        let room = series.iter().fold(family_room(&descriptor), |room, (labels, series)| {
+            room.and(series_room(descriptor.name(), labels, &series.value))
+        });
+        Self { descriptor, series: series.into_iter().collect(), room }
     }
 
     /// Puts a series in its place. One that is there keeps its kind and bounds, hence what it takes.
     pub(crate) fn insert(&mut self, labels: LabelSet, series: Series) {
-        let bytes = series_bytes(&labels, &series.value);
+        let room = series_room(self.descriptor.name(), &labels, &series.value);
         if self.series.insert(labels, series).is_none() {
-            self.reserved_bytes = self.reserved_bytes.saturating_add(bytes);
+            self.room = self.room.and(room);
         }
+    }
+
+    /// What the family takes of the bounds on a state.
+    pub(crate) const fn room(&self) -> Room {
+        self.room
     }
 
     /// Name, help, unit and kind.
@@ -154,11 +168,13 @@ pub struct Snapshot {
     pub(crate) last_applied_ms: u64,
     /// Shared with the clones of this state for as long as neither changes a family.
     pub(crate) families: BTreeMap<Cow<'static, str>, Arc<MetricFamily>>,
+    /// Where it is kept says how much it may hold; not a part of what is written.
+    capacity: Capacity,
     /// What changed since somebody asked, where somebody will.
     pub(crate) touched: Option<Box<Touched>>,
 }
 
-/// What is counted is equal; whether anybody asks what changed does not matter.
+/// What is counted is equal; how much more could be, and whether anybody asks what changed, does not matter.
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
         (self.version, self.start_time_ms, self.last_applied_ms)
@@ -171,7 +187,20 @@ impl Snapshot {
     /// A state that begins to count at `start_time_ms`, in milliseconds since the epoch.
     #[must_use]
     pub const fn new(start_time_ms: u64) -> Self {
-        Self { version: 0, start_time_ms, last_applied_ms: 0, families: BTreeMap::new(), touched: None }
+        let capacity = Capacity::IN_ONE_ROW;
+        Self { version: 0, start_time_ms, last_applied_ms: 0, families: BTreeMap::new(), capacity, touched: None }
+    }
+
+    /// Says how much the state may hold from now on; without it that is [`Capacity::IN_ONE_ROW`]. What is in it stays, and
+    /// goes on.
+    pub const fn set_capacity(&mut self, capacity: Capacity) {
+        self.capacity = capacity;
+    }
+
+    /// How much it may hold.
+    #[must_use]
+    pub const fn capacity(&self) -> Capacity {
+        self.capacity
     }
 
     /// How many deltas were applied.
@@ -212,7 +241,13 @@ impl Snapshot {
     /// The most bytes that [`Snapshot::encode`] can come to with the series that there are, whatever their totals.
     #[must_use]
     pub fn reserved_bytes(&self) -> usize {
-        self.families.values().fold(SNAPSHOT_BYTES, |sum, family| sum.saturating_add(family.reserved_bytes))
+        self.room().bytes
+    }
+
+    /// What the state takes of its bounds.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.families.values().fold(reserve::EMPTY, |sum, family| sum.and(family.room))
     }
 
     /// Makes a series exist before it has a value. One that exists is left alone.
@@ -290,8 +325,7 @@ impl Snapshot {
     /// Adds a delta of [`custom`](crate::custom) metrics to the state at `now_ms`, as [`Snapshot::apply`] does, but for this:
     ///
     /// - It cannot fail: a series whose total would pass its range is left out and counted.
-    /// - All custom families together stay within [`MAX_CUSTOM_SERIES`](crate::limits::MAX_CUSTOM_SERIES) and
-    ///   [`MAX_CUSTOM_BYTES`](crate::limits::MAX_CUSTOM_BYTES).
+    /// - All custom families together stay within [`Capacity::custom`].
     /// - What has no room goes into the overflow series of its family ([`custom::overflow_labels`](crate::custom::overflow_labels)),
     ///   for which there is some left, so that the sum over a family stays right.
     /// - A histogram whose bounds are finer than those that are there, so that each of these is one of its own, is counted

@@ -29,6 +29,7 @@ use self::{
     exponential::Grid,
     number::{decimal_bounds, push_decimal_bound, push_float, push_millis, push_number, push_signed, push_unsigned},
 };
+pub(crate) use self::{exponential::MAX_BOUNDS as MAX_GRID_BOUNDS, number::float_bytes};
 use crate::{
     Bounds, ExponentialHistogram, FamilyDescriptor, Histogram, LabelSet, MetricFamily, MetricKind, Number, Series,
     Snapshot, UpDown, Value, histogram::FINEST,
@@ -54,6 +55,9 @@ impl TextFormat {
         }
     }
 }
+
+/// The longer of both ends.
+pub(crate) const END_BYTES: usize = TextFormat::OpenMetrics.end().len();
 
 /// How to write a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,15 +121,21 @@ pub fn write_selected_text(
     let families = || snapshot.families().filter(|family| select(family.descriptor()));
     let expected: usize = families().map(|family| expected_bytes(family, *options)).sum();
     out.reserve(expected.saturating_add(options.format.end().len()));
-    let mut writer = Writer { out, options: *options };
     for family in families() {
-        writer.metadata(family.descriptor());
-        let grid = Grid::new(family, *options);
-        for (labels, series) in family.series() {
-            writer.series(family.descriptor(), &grid, labels, series);
-        }
+        write_family(family, options, out);
     }
     out.extend_from_slice(options.format.end().as_bytes());
+}
+
+/// Appends one family to `out`, as UTF-8. A whole text has its families in canonical order, and ends with
+/// [`TextFormat::end`].
+pub fn write_family(family: &MetricFamily, options: &TextOptions, out: &mut Vec<u8>) {
+    let mut writer = Writer { out, options: *options };
+    writer.metadata(family.descriptor());
+    let grid = Grid::new(family, *options);
+    for (labels, series) in family.series() {
+        writer.series(family.descriptor(), &grid, labels, series);
+    }
 }
 
 /// About how many bytes a family takes; what has many escapes or long floats takes more, and the buffer grows.

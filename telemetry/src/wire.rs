@@ -5,11 +5,14 @@
 //! family's kind, histogram spans in order and within their bounds. What the reader refuses the writer never writes.
 //! Memory is linear in the size of the message, the factor being a histogram's at most 513 buckets.
 
+mod decode;
 mod encode;
+
+pub use self::decode::Families;
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use tributary_proto::{Message as _, v1};
+use tributary_proto::v1;
 
 use crate::{
     Bounds, BoundsError, DecimalBounds, Delta, ExplicitBounds, ExponentialBuckets, ExponentialError,
@@ -194,7 +197,9 @@ impl Snapshot {
             Arc::make_mut(family).insert(labels, Series { start_time_ms: series_start_ms, value });
             Ok(())
         })?;
-        Ok(Self { version, start_time_ms, last_applied_ms, families, touched: None })
+        let mut state = Self::new(start_time_ms);
+        (state.version, state.last_applied_ms, state.families) = (version, last_applied_ms, families);
+        Ok(state)
     }
 
     /// Writes the state as bytes: an encoded `tributary.v1.LedgerState`.
@@ -203,15 +208,6 @@ impl Snapshot {
         let mut bytes = Vec::new();
         self.encode_into(&mut bytes);
         bytes
-    }
-
-    /// Reads bytes that came from outside.
-    ///
-    /// # Errors
-    /// Every [`DecodeError`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let message = v1::LedgerState::decode(bytes).map_err(|error| DecodeError::Protobuf(error.to_string()))?;
-        Self::from_wire(message)
     }
 }
 
@@ -298,6 +294,17 @@ fn exponential_to_wire(histogram: &ExponentialHistogram) -> v1::ExponentialHisto
     }
 }
 
+fn kind_of_wire(kind: i32) -> Result<MetricKind, DecodeError> {
+    Ok(match v1::MetricKind::try_from(kind) {
+        Ok(v1::MetricKind::Counter) => MetricKind::Counter,
+        Ok(v1::MetricKind::Gauge) => MetricKind::Gauge,
+        Ok(v1::MetricKind::Histogram) => MetricKind::Histogram,
+        Ok(v1::MetricKind::UpDown) => MetricKind::UpDown,
+        Ok(v1::MetricKind::Exponential) => MetricKind::Exponential,
+        Ok(v1::MetricKind::Unspecified) | Err(_) => return Err(DecodeError::Kind { kind }),
+    })
+}
+
 /// Checks a metric set and hands each series on, in order.
 fn read_families(
     message: v1::MetricSet,
@@ -309,14 +316,7 @@ fn read_families(
             return Err(DecodeError::Order { what: "families" });
         }
         last_name = Some(name.clone());
-        let kind = match v1::MetricKind::try_from(kind) {
-            Ok(v1::MetricKind::Counter) => MetricKind::Counter,
-            Ok(v1::MetricKind::Gauge) => MetricKind::Gauge,
-            Ok(v1::MetricKind::Histogram) => MetricKind::Histogram,
-            Ok(v1::MetricKind::UpDown) => MetricKind::UpDown,
-            Ok(v1::MetricKind::Exponential) => MetricKind::Exponential,
-            Ok(v1::MetricKind::Unspecified) | Err(_) => return Err(DecodeError::Kind { kind }),
-        };
+        let kind = kind_of_wire(kind)?;
         let descriptor = FamilyDescriptor::new(name, help, unit, kind)?;
         if series.is_empty() {
             return Err(DecodeError::NoSeries);

@@ -9,7 +9,7 @@ use tributary_proto::{Message as _, flag_logs::TelemetryData, v1};
 use tributary_telemetry::{
     Applied, ApplyError, Bounds, DecodeError, Delta, DeltaError, ExplicitBounds, ExponentialHistogram,
     FamilyDescriptor, Gauge, Histogram, HistogramError, LabelSet, MergeError, MetricKind, Number, SNAPSHOT_SCHEMA,
-    Snapshot, SumError, UpDown, Value, Zero,
+    Snapshot, SumError, TextFormat, TextOptions, UpDown, Value, Zero,
     arbitrary::{COUNTER, DECIMAL, GAUGE, UP_DOWN, bounds, delta, gauge, histogram, telemetry_delta},
     confidence::{TelemetryDelta, declare_resolver},
     custom,
@@ -17,6 +17,7 @@ use tributary_telemetry::{
         MAX_CUSTOM_BYTES, MAX_CUSTOM_SERIES, MAX_FAMILY_BYTES, MAX_OVERFLOW_BYTES, MAX_SERIES, MAX_SERIES_PER_FAMILY,
         MAX_SNAPSHOT_BYTES, MAX_UNKNOWN_REASONS,
     },
+    write_text,
 };
 
 fn merged(parts: &[&Delta]) -> Delta {
@@ -347,6 +348,11 @@ proptest! {
         let bytes = state.encode();
         prop_assert_eq!(&bytes, &state.to_wire().encode_to_vec());
         prop_assert!(bytes.len() <= state.reserved_bytes());
+        for format in [TextFormat::OpenMetrics, TextFormat::Prometheus] {
+            let mut text = String::new();
+            write_text(&state, &TextOptions { created: true, ..TextOptions::new(format) }, &mut text);
+            prop_assert!(text.len() <= state.room().text + state.room().created);
+        }
         let read = Snapshot::decode(&bytes).unwrap();
         prop_assert_eq!(&read, &state);
         prop_assert_eq!(read.encode(), bytes);
@@ -355,7 +361,10 @@ proptest! {
     #[test]
     fn garbage_is_an_error_or_a_snapshot_but_never_a_panic(bytes in vec(any::<u8>(), 0..200)) {
         if let Ok(state) = Snapshot::decode(&bytes) {
-            prop_assert_eq!(Snapshot::decode(&state.encode()).unwrap(), state);
+            prop_assert_eq!(Snapshot::decode(&state.encode()).unwrap(), state.clone());
+            // What is read family by family is what is read as one message.
+            let message = v1::LedgerState::decode(bytes.as_slice()).unwrap();
+            prop_assert_eq!(Snapshot::from_wire(message).unwrap(), state);
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tributary_telemetry::{Snapshot, TextFormat};
 
 use crate::{
+    limits::MAX_KV_BYTES,
     scrape::{copy::Publication, options::View},
     self_metrics::{LedgerStatus, NotRecorded, with_readings},
 };
@@ -79,32 +80,61 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The two copies of one state.
+/// The two copies of one state, each made when it is its turn: both at once would be 50 MB where there are 100,000 series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Copies {
     /// What they are copies of: the metadata of both.
     pub publication: Publication,
-    /// OpenMetrics text, as served.
-    pub openmetrics: Vec<u8>,
-    /// The compact state, from which every other format and density is rendered.
-    pub snapshot: Vec<u8>,
+    read: Snapshot,
+    view: View,
 }
 
-/// Renders the copies of one state, the text as `view` says.
+impl Copies {
+    /// OpenMetrics text, as served.
+    pub fn openmetrics(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        self.view.write(&self.read, TextFormat::OpenMetrics, &mut text);
+        text
+    }
+
+    /// The compact state, from which every other format and density is rendered.
+    pub fn snapshot(&self) -> Vec<u8> {
+        self.read.encode()
+    }
+}
+
+/// A copy that is no value of the store. The bounds on series leave none: a state that was filled without `_created` samples
+/// can be one once they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a copy of {bytes} bytes is longer than the {MAX_KV_BYTES} of a value in KV: publish fewer names, or no _created"
+)]
+pub struct TooLong {
+    /// How long it is.
+    pub bytes: usize,
+}
+
+/// Says whether a copy can be stored.
+///
+/// # Errors
+/// [`TooLong`]
+pub const fn check(copy: &[u8]) -> Result<(), TooLong> {
+    if copy.len() > MAX_KV_BYTES { Err(TooLong { bytes: copy.len() }) } else { Ok(()) }
+}
+
+/// What is to be published of a state, the text as `view` says.
 ///
 /// # Errors
 /// [`NotRecorded`], see [`with_readings`].
-pub fn render(state: &Snapshot, status: &LedgerStatus, view: &View, now_ms: u64) -> Result<Copies, NotRecorded> {
+pub fn copies(state: &Snapshot, status: &LedgerStatus, view: View, now_ms: u64) -> Result<Copies, NotRecorded> {
     let read = with_readings(state, status, now_ms)?;
-    let mut openmetrics = Vec::new();
-    view.write(&read, TextFormat::OpenMetrics, &mut openmetrics);
     let publication = Publication {
         published_ms: now_ms,
         start_time_ms: state.start_time_ms(),
         version: state.version(),
         view: view.tag(),
     };
-    Ok(Copies { publication, openmetrics, snapshot: read.encode() })
+    Ok(Copies { publication, read, view })
 }
 
 #[cfg(test)]
@@ -198,15 +228,23 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_the_store_would_refuse_is_not_tried() {
+        let mut copy = vec![0; MAX_KV_BYTES];
+        assert_eq!(check(&copy), Ok(()));
+        copy.push(0);
+        assert_eq!(check(&copy), Err(TooLong { bytes: 25 * 1_048_576 + 1 }));
+    }
+
+    #[test]
     fn equal_states_give_equal_bytes() {
         let state = crate::ledger::book::Book::new("r", 1_000).unwrap().state;
         let (config, _) = crate::config::Config::read(&std::collections::BTreeMap::new());
         let view = View::of_config(&config);
-        let render = |state: &Snapshot| render(state, &LedgerStatus::default(), &view, 2_000).unwrap();
-        let copies = render(&state);
-        assert_eq!(copies, render(&state.clone()));
+        let render = |state: &Snapshot| copies(state, &LedgerStatus::default(), view.clone(), 2_000).unwrap();
+        let (copies, again) = (render(&state), render(&state.clone()));
+        assert_eq!((copies.openmetrics(), copies.snapshot()), (again.openmetrics(), again.snapshot()));
         assert_eq!(copies.publication.published_ms, 2_000);
-        let text = String::from_utf8(copies.openmetrics).unwrap();
+        let text = String::from_utf8(copies.openmetrics()).unwrap();
         assert!(text.contains("\ntributary_published_timestamp_seconds 2.0\n"), "{text}");
         assert!(text.contains("\ntributary_build_info{version="), "{text}");
         assert!(text.contains("\ntributary_last_applied_timestamp_seconds 0.0\n"), "{text}");

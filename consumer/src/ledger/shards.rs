@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 
 use tributary_proto::{Message as _, envelope::MAX_LEDGERS, v1};
-use tributary_telemetry::{Delta, Snapshot, Value, confidence::catalog};
+use tributary_telemetry::{Capacity, Delta, Snapshot, Value, confidence::catalog};
 
 use super::{
     account::{self, Entries},
@@ -63,6 +63,12 @@ pub fn object_name(ledger: u32) -> String {
 /// True for a number that a ledger beside the first can have.
 pub fn is_other(ledger: u32) -> bool {
     (1..MAX_LEDGERS).contains(&ledger)
+}
+
+/// How much the state of a ledger may hold. The first one stores its state in many rows; what another one tells of itself
+/// is kept by that in one.
+pub const fn capacity(ledger: u32, has_created: bool) -> Capacity {
+    if ledger == MAIN { Capacity::in_parts(has_created) } else { Capacity::IN_ONE_ROW }
 }
 
 /// What a ledger tells of itself.

@@ -71,6 +71,7 @@ impl Exported {
     ) -> Result<Self, ApplyError> {
         let mut exported = exported.unwrap_or_else(|| Self::nothing_of(state));
         // A part of a state that had room for them.
+        exported.state.set_capacity(state.capacity());
         let _seeded = exported.state.seed(totals, now_ms)?;
         Ok(exported)
     }

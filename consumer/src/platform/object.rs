@@ -32,13 +32,13 @@ use crate::{
         floor::StreamBounds,
         forget::{self, Selection, StreamTable},
         journal::{Journal, Write},
-        publish::{Copies, Schedule, render},
+        publish::{self, Schedule, copies},
         shards::{MAIN, status_of_all},
         storage::{self, StorageError, StoredStream},
     },
     limits::{ALARM_WATCHDOG, FORGET_INTERVAL, FORGET_PAUSE, HORIZON, MAX_COMMIT_BYTES, MAX_FORGOTTEN_AT_ONCE},
     otlp::exporter::Timetable,
-    scrape::options::View,
+    scrape::{copy::Publication, options::View},
     self_metrics,
 };
 
@@ -254,23 +254,30 @@ impl Ledger {
         if number != MAIN {
             return self.tell(number, now).await;
         }
-        let Copies { publication, openmetrics, snapshot } = self.with_loaded(|loaded| {
+        let copies = self.with_loaded(|loaded| {
             let view = View::of_config(&self.config);
-            render(&loaded.state, &status_of_all(loaded), &view, now)
+            copies(&loaded.state, &status_of_all(loaded), view, now)
                 .map_err(|error| Failure::Platform(error.to_string()))
         })?;
-        let store = self.env.kv(METRICS_KV)?;
-        let publication = publication.to_string();
-        let put = async |key, copy: &[u8]| store.put_bytes(key, copy)?.metadata(&publication)?.execute().await;
-        let text = put(OPENMETRICS_KEY, &openmetrics).await;
-        let bytes = put(SNAPSHOT_KEY, &snapshot).await;
+        // One after the other, and each only until the platform has it: together they would be half of what an object has.
+        let text = self.put(OPENMETRICS_KEY, copies.openmetrics(), &copies.publication).await;
+        let bytes = self.put(SNAPSHOT_KEY, copies.snapshot(), &copies.publication).await;
+        drop(copies);
         let written = [(OPENMETRICS_KEY, text.is_ok()), (SNAPSHOT_KEY, bytes.is_ok())];
         let moved_on = self.note_writes(&written, version)?;
-        text.and(bytes).map_err(|error| Failure::Platform(error.to_string()))?;
+        text.and(bytes)?;
         let mut schedule = self.schedule.get();
         schedule.published(if moved_on { version } else { self.version()? });
         self.schedule.set(schedule);
         self.schedule_publication().await
+    }
+
+    async fn put(&self, key: &str, copy: Vec<u8>, publication: &Publication) -> Result<(), Failure> {
+        publish::check(&copy).map_err(|error| Failure::Platform(format!("{key}: {error}")))?;
+        let failed = |error: worker::kv::KvError| Failure::Platform(error.to_string());
+        let put = self.env.kv(METRICS_KV)?.put_bytes(key, &copy).map_err(failed)?;
+        drop(copy);
+        put.metadata(publication.to_string()).map_err(failed)?.execute().await.map_err(failed)
     }
 
     /// Counts the writes of a publication in the state. That alone is no reason for another publication: it shows in

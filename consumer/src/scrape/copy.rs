@@ -4,12 +4,12 @@ use std::{fmt, rc::Rc};
 
 use tributary_telemetry::TextFormat;
 
-use super::options::View;
+use super::{options::View, pieces::MAX_WHOLE_BYTES};
 use crate::config::{Config, MetricsSource, OPENMETRICS_KEY, SNAPSHOT_KEY};
 
-/// The most bytes of a copy that an isolate remembers. A text of 2 MiB has some 15,000 lines; a larger one is read
-/// anew each time and may be older than the one before it.
-pub const MAX_REMEMBERED_BYTES: usize = 2 << 20;
+/// The most bytes of a copy that an isolate remembers. A larger one is read anew each time and may be older than the one
+/// before it.
+pub const MAX_REMEMBERED_BYTES: usize = MAX_WHOLE_BYTES;
 
 /// Where the answer comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,11 @@ impl Copy {
         // Version and start are in the bytes. Nothing asks for them here: such a copy has no validator.
         let publication = Publication { published_ms: now_ms, start_time_ms: 0, version: 0, view: String::new() };
         Self { source: Source::Ledger, publication: Some(publication), bytes: Rc::new(bytes) }
+    }
+
+    /// How old it is at `now_ms`, both in milliseconds; `None` where that is not known.
+    pub fn age_ms(&self, now_ms: u64) -> Option<u64> {
+        self.publication.as_ref().map(|publication| now_ms.saturating_sub(publication.published_ms))
     }
 
     /// Says whether the copy shows what is wanted, after the configuration may have changed since it was published.

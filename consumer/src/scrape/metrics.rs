@@ -55,11 +55,13 @@ pub enum FailureReason {
     Ledger,
     /// What was read is no copy of the metrics.
     Corrupt,
+    /// So many large ones are being answered that another has no room.
+    Busy,
 }
 
 impl FailureReason {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Kv, Self::Ledger, Self::Corrupt];
+    pub const ALL: [Self; 4] = [Self::Kv, Self::Ledger, Self::Corrupt, Self::Busy];
 
     /// The value of a `reason` label.
     pub const fn as_str(self) -> &'static str {
@@ -67,6 +69,7 @@ impl FailureReason {
             Self::Kv => "kv",
             Self::Ledger => "ledger",
             Self::Corrupt => "corrupt",
+            Self::Busy => "busy",
         }
     }
 }

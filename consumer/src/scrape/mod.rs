@@ -7,5 +7,6 @@ pub mod header;
 pub mod metrics;
 pub mod negotiate;
 pub mod options;
+pub mod pieces;
 pub mod respond;
 pub mod validator;

@@ -1,6 +1,8 @@
 //! The options of a scrape: in the query, and as defaults in the configuration.
 
-use tributary_telemetry::{FamilyDescriptor, Snapshot, TextFormat, TextOptions, write_selected_text};
+use tributary_telemetry::{
+    FamilyDescriptor, MetricFamily, Snapshot, TextFormat, TextOptions, write_family, write_selected_text,
+};
 
 use crate::config::Config;
 
@@ -91,8 +93,18 @@ impl View {
 
     /// Appends the text of a state.
     pub fn write(&self, state: &Snapshot, format: TextFormat, out: &mut Vec<u8>) {
-        let options = TextOptions { format, buckets_per_decade: self.buckets_per_decade, created: self.created };
-        write_selected_text(state, &options, |family| self.selection.has(family), out);
+        write_selected_text(state, &self.text(format), |family| self.selection.has(family), out);
+    }
+
+    /// Appends that of one family, if it is shown.
+    pub fn write_family(&self, family: &MetricFamily, format: TextFormat, out: &mut Vec<u8>) {
+        if self.selection.has(family.descriptor()) {
+            write_family(family, &self.text(format), out);
+        }
+    }
+
+    fn text(&self, format: TextFormat) -> TextOptions {
+        TextOptions { format, buckets_per_decade: self.buckets_per_decade, created: self.created }
     }
 }
 

@@ -99,6 +99,11 @@ pub fn unavailable(reason: FailureReason) -> Answer {
         FailureReason::Ledger => {
             Answer::error(503, "LEDGER_UNAVAILABLE", "the Ledger does not answer now; the log says why")
         }
+        FailureReason::Busy => Answer::error(
+            503,
+            "BUSY",
+            "other scrapes of as many series are being answered; scrape the published text, or come again",
+        ),
         FailureReason::Corrupt => Answer::error(
             503,
             "CORRUPT_COPY",
@@ -155,13 +160,9 @@ impl Wanted {
     }
 }
 
-/// Turns a copy into the answer at `now_ms`. A text is served as it is, with its age added.
-///
-/// # Errors
-/// [`FailureReason::Corrupt`] where the copy does not read back, never an empty 200: a scraper that sees a failed scrape
-/// keeps its series, one that sees an empty page believes that all is well.
-pub fn answer(copy: &Copy, wanted: &Wanted, ask: Ask<'_>, now_ms: u64) -> Result<Answer, FailureReason> {
-    let age_ms = copy.publication.as_ref().map(|publication| now_ms.saturating_sub(publication.published_ms));
+/// The answer to a request but for its body, and whether it has one. Where it has, it says a 200.
+pub fn head(copy: &Copy, wanted: &Wanted, ask: Ask<'_>, now_ms: u64) -> (Answer, bool) {
+    let age_ms = copy.age_ms(now_ms);
     let etag = etag(copy, &wanted.view, wanted.media_type, wanted.coding);
     let is_not_modified = is_not_modified(ask.if_none_match, etag.as_deref());
     // Kept by nobody but the client, and by it only to ask whether it is still the current one.
@@ -174,14 +175,26 @@ pub fn answer(copy: &Copy, wanted: &Wanted, ask: Ask<'_>, now_ms: u64) -> Result
         headers.push(("ETag", etag.into()));
     }
     if is_not_modified {
-        return Ok(Answer { status: 304, headers, body: Vec::new() });
+        return (Answer { status: 304, headers, body: Vec::new() }, false);
     }
-    let body = body(copy, wanted, age_ms).ok_or(FailureReason::Corrupt)?;
     headers.push(("Content-Type", wanted.media_type.content_type().into()));
     if wanted.coding == Coding::Gzip {
         headers.push(("Content-Encoding", "gzip".into()));
     }
-    Ok(Answer { status: 200, headers, body })
+    (Answer { status: 200, headers, body: Vec::new() }, true)
+}
+
+/// Turns a copy into the answer at `now_ms`. A text is served as it is, with its age added.
+///
+/// # Errors
+/// [`FailureReason::Corrupt`] where the copy does not read back, never an empty 200: a scraper that sees a failed scrape
+/// keeps its series, one that sees an empty page believes that all is well.
+pub fn answer(copy: &Copy, wanted: &Wanted, ask: Ask<'_>, now_ms: u64) -> Result<Answer, FailureReason> {
+    let (mut answer, has_body) = head(copy, wanted, ask, now_ms);
+    if has_body {
+        answer.body = body(copy, wanted, copy.age_ms(now_ms)).ok_or(FailureReason::Corrupt)?;
+    }
+    Ok(answer)
 }
 
 fn body(copy: &Copy, wanted: &Wanted, age_ms: Option<u64>) -> Option<Vec<u8>> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use super::*;
 use crate::{
-    ledger::{book::Book, publish::render},
+    ledger::{book::Book, publish},
     scrape::copy::Copy,
     self_metrics::LedgerStatus,
 };
@@ -19,12 +19,12 @@ fn config(variables: &[(&'static str, &'static str)]) -> Config {
 
 fn copies(config: &Config) -> [Copy; 3] {
     let state = Book::new("cf-resolver", 1_000).unwrap().state;
-    let copies = render(&state, &LedgerStatus::default(), &View::of_config(config), PUBLISHED_MS).unwrap();
+    let copies = publish::copies(&state, &LedgerStatus::default(), View::of_config(config), PUBLISHED_MS).unwrap();
     let of = |source, bytes| Copy { source, publication: Some(copies.publication.clone()), bytes: Rc::new(bytes) };
     [
-        of(Source::Text, copies.openmetrics.clone()),
-        of(Source::Snapshot, copies.snapshot.clone()),
-        Copy::of_ledger(copies.snapshot.clone(), NOW_MS),
+        of(Source::Text, copies.openmetrics()),
+        of(Source::Snapshot, copies.snapshot()),
+        Copy::of_ledger(copies.snapshot(), NOW_MS),
     ]
 }
 

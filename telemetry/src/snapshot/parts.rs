@@ -6,11 +6,11 @@
 
 use std::{borrow::Cow, ops::Bound, sync::Arc};
 
-use super::{MetricFamily, Series, Snapshot};
+use super::{MetricFamily, Room, Series, Snapshot};
 use crate::{
     FamilyDescriptor, LabelSet,
     family::clashes,
-    reserve::{family_bytes, series_bytes},
+    reserve::{family_bytes, series_bytes, series_room},
 };
 
 /// The place of a series in canonical order: by family, then by labels.
@@ -209,12 +209,14 @@ impl Snapshot {
 impl MetricFamily {
     /// Keeps some of the series. A look at each, at few: only families of some hundred lose any.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&LabelSet) -> bool) {
-        let mut freed = 0_usize;
+        let mut freed = Room::default();
         self.series.retain(|labels, series| {
             let is_kept = is_kept(labels);
-            freed = freed.saturating_add(if is_kept { 0 } else { series_bytes(labels, &series.value) });
+            if !is_kept {
+                freed = freed.and(series_room(self.descriptor.name(), labels, &series.value));
+            }
             is_kept
         });
-        self.reserved_bytes = self.reserved_bytes.saturating_sub(freed);
+        self.room = self.room.without(freed);
     }
 }

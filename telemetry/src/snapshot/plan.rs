@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Applied, Series, Snapshot};
+use super::{Applied, Capacity, Room, Series, Snapshot};
 use crate::{
     FamilyDescriptor, LabelSet, MergeError, MetricKind, Value,
     custom::{self, TARGET_INFO, is_overflow, overflow_labels},
     family::clashes,
-    limits::{
-        MAX_CUSTOM_BYTES, MAX_CUSTOM_SERIES, MAX_FAMILY_BYTES, MAX_OVERFLOW_BYTES, MAX_OVERFLOW_SERIES, MAX_SERIES,
-        MAX_SERIES_PER_FAMILY, MAX_SNAPSHOT_BYTES, MAX_TARGETS,
-    },
-    reserve::{family_bytes, series_bytes},
+    limits::MAX_TARGETS,
+    reserve::{family_room, series_room},
 };
 
 /// A series as it will be.
@@ -37,35 +34,17 @@ pub(super) struct Plan<'s, 'a> {
     custom: Option<Room>,
 }
 
-/// What series take of the bounds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Room {
-    series: usize,
-    bytes: usize,
-}
-
-impl Room {
-    const fn and(self, series: usize, bytes: usize) -> Self {
-        Self { series: self.series.saturating_add(series), bytes: self.bytes.saturating_add(bytes) }
-    }
-
-    const fn is_within(self, most_series: usize, most_bytes: usize) -> bool {
-        self.series <= most_series && self.bytes <= most_bytes
-    }
-}
-
 impl<'s, 'a> Plan<'s, 'a> {
     pub(super) fn new(state: &'s Snapshot) -> Self {
         let (additions, overflow) = (Vec::new(), BTreeMap::new());
         let (new_families, new_series) = (BTreeMap::new(), BTreeMap::new());
-        let total = Room { series: state.series_count(), bytes: state.reserved_bytes() };
+        let total = state.room();
         Self { state, additions, overflow, new_families, new_series, total, custom: None }
     }
 
     pub(super) fn of_custom(state: &'s Snapshot) -> Self {
         let of_custom = state.families.values().filter(|family| !custom::is_of_pipeline(family.descriptor.name()));
-        let custom =
-            of_custom.fold(Room::default(), |room, family| room.and(family.series.len(), family.reserved_bytes));
+        let custom = of_custom.fold(Room::default(), |room, family| room.and(family.room()));
         Self { custom: Some(custom), ..Self::new(state) }
     }
 
@@ -86,32 +65,33 @@ impl<'s, 'a> Plan<'s, 'a> {
         }
     }
 
+    const fn capacity(&self) -> &'s Capacity {
+        &self.state.capacity
+    }
+
     /// Takes room for a new series, where there is any.
     fn take_room(&mut self, descriptor: &'a FamilyDescriptor, labels: &LabelSet, value: &Value) -> bool {
         let name = descriptor.name();
         let family = self.state.families.get(name);
         let planned = self.new_series.get(name).copied().unwrap_or_default();
-        let mut bytes = series_bytes(labels, value);
+        let mut room = series_room(descriptor.name(), labels, value);
         if family.is_none() && planned.series == 0 {
-            bytes = bytes.saturating_add(family_bytes(descriptor));
+            room = room.and(family_room(descriptor));
         }
-        let planned = planned.and(1, bytes);
-        let in_family = family.map_or(planned, |family| planned.and(family.series.len(), family.reserved_bytes));
-        let total = self.total.and(1, bytes);
-        let custom = self.custom.map(|custom| custom.and(1, bytes));
+        let planned = planned.and(room);
+        let in_family = family.map_or(planned, |family| planned.and(family.room()));
+        let total = self.total.and(room);
+        let custom = self.custom.map(|custom| custom.and(room));
+        let capacity = self.capacity();
         let has_room = match custom {
             // Of a family that is there: no new one takes the room of these.
             Some(custom) if is_overflow(labels) && (family.is_some() || planned.series > 1) => {
-                custom.is_within(MAX_CUSTOM_SERIES + MAX_OVERFLOW_SERIES, MAX_CUSTOM_BYTES + MAX_OVERFLOW_BYTES)
+                capacity.takes(custom, capacity.custom_with_overflow())
             }
-            Some(custom) => {
-                custom.is_within(MAX_CUSTOM_SERIES, MAX_CUSTOM_BYTES) && self.keeps_overflow(name, in_family, value)
-            }
+            Some(custom) => capacity.takes(custom, capacity.custom) && self.keeps_overflow(name, in_family, value),
             None => true,
         };
-        let has_room = has_room
-            && in_family.is_within(MAX_SERIES_PER_FAMILY, MAX_FAMILY_BYTES)
-            && total.is_within(MAX_SERIES, MAX_SNAPSHOT_BYTES);
+        let has_room = has_room && capacity.takes(in_family, capacity.family) && capacity.takes(total, capacity.all);
         if has_room {
             self.total = total;
             self.custom = custom;
@@ -130,7 +110,8 @@ impl<'s, 'a> Plan<'s, 'a> {
         }
         let labels = overflow_labels();
         let is_there = self.overflow.contains_key(name) || self.state.get(name, &labels).is_some();
-        is_there || in_family.and(1, series_bytes(&labels, value)).is_within(MAX_SERIES_PER_FAMILY, MAX_FAMILY_BYTES)
+        let capacity = self.capacity();
+        is_there || capacity.takes(in_family.and(series_room(name, &labels, value)), capacity.family)
     }
 
     /// The kind of a family that exists or is planned.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The most bounds of a grid beside 0 and `+Inf`: twenty powers of two at the finest, a microsecond to a second.
-const MAX_BOUNDS: usize = 80;
+pub(crate) const MAX_BOUNDS: usize = 80;
 
 /// The finest grid: four bounds a power of two, 13 a decade.
 const FINEST: i32 = 2;

@@ -84,6 +84,13 @@ pub(super) fn push_float(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// How long a float is as it is written.
+pub(crate) fn float_bytes(value: f64) -> usize {
+    let mut text = Vec::new();
+    push_float(&mut text, value);
+    text.len()
+}
+
 /// Appends an integer.
 pub(super) fn push_unsigned(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
 use tributary_proto::envelope::MAX_LEDGERS;
+use tributary_telemetry::Capacity;
 use worker::{Request, SqlStorageValue};
 
 use super::{Failure, Ledger, integer};
@@ -40,6 +41,11 @@ impl Ledger {
         };
         self.number.set(Some(number));
         Ok(number)
+    }
+
+    /// How much its state may hold.
+    pub(super) fn capacity(&self) -> Result<Capacity, Failure> {
+        Ok(shards::capacity(self.number()?, self.config.created))
     }
 
     /// True for the ledger that publishes.

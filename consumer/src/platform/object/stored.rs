@@ -56,6 +56,7 @@ impl Ledger {
         book.others = self.stored_others()?;
         book.status.dead_letters = self.inventory()?.counts;
         book.dimensions_budget = self.config.dimensions_budget;
+        book.state.set_capacity(self.capacity()?);
         Ok(book)
     }
 
