@@ -8,7 +8,6 @@ mod targets;
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-pub(crate) use self::parts::Group;
 use self::plan::{Addition, Plan};
 pub use self::{
     absorb::Absorbed,
@@ -172,7 +171,7 @@ pub struct Snapshot {
     /// Where it is kept says how much it may hold; not a part of what is written.
     capacity: Capacity,
     /// What changed since somebody asked, where somebody will.
-    pub(crate) touched: Option<Touched>,
+    pub(crate) touched: Option<Box<Touched>>,
 }
 
 /// What is counted is equal; how much more could be, and whether anybody asks what changed, does not matter.
@@ -370,13 +369,12 @@ impl Snapshot {
     /// Installs what a [`Plan`] found good. Cannot fail.
     fn install(&mut self, additions: Vec<Addition<'_>>) {
         for Addition { descriptor, labels, series } in additions {
-            let key = descriptor.key();
-            if let Some(touched) = &mut self.touched {
-                touched.push(&key, labels.clone());
-            }
-            let family = self.families.entry(key).or_insert_with(|| MetricFamily::new(descriptor).into());
+            let family = self.families.entry(descriptor.key()).or_insert_with(|| MetricFamily::new(descriptor).into());
             let family = Arc::make_mut(family);
             family.descriptor.unify(descriptor);
+            if let Some(touched) = &mut self.touched {
+                touched.note(&family.descriptor, &labels, &series);
+            }
             family.insert(labels, series);
         }
     }

@@ -28,10 +28,10 @@ use crate::{
 pub const SNAPSHOT_SCHEMA: u32 = 2;
 
 /// The schema of a snapshot without what came with 2.
-pub(crate) const FIRST_SCHEMA: u32 = 1;
+const FIRST_SCHEMA: u32 = 1;
 
 /// The lowest schema that has such a value.
-pub(crate) const fn schema_of(value: &Value) -> u32 {
+const fn schema_of(value: &Value) -> u32 {
     match value {
         Value::Counter(_) | Value::Gauge(_) | Value::Histogram(_) => FIRST_SCHEMA,
         Value::FloatCounter(_) | Value::UpDown(_) | Value::Exponential(_) => SNAPSHOT_SCHEMA,

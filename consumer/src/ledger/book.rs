@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use tributary_proto::envelope::StreamId;
-use tributary_telemetry::{Delta, Place, Snapshot};
+use tributary_telemetry::{Delta, Snapshot};
 
 use super::{
     account::{self, Entries},
     commit::{StreamKind, StreamRow},
     floor::{Floors, StreamBounds},
     journal::{Journal, StoredEntry, Write},
-    parts::{Change, Opened, Parts, StoredBook, encode_change},
+    parts::{Opened, Parts, StoredBook, decode_change, encode_change},
     shards::Taken,
     storage::{StorageError, StoredState, StoredTally},
 };
@@ -122,17 +122,10 @@ impl Book {
     /// [`StorageError`]
     pub fn replay(&mut self, entry: &StoredEntry) -> Result<(), StorageError> {
         self.journal.replay(entry)?;
-        let Change { state, removed, floors } = Change::decode(&entry.change)?;
-        for family in state.families() {
-            for (labels, _) in family.series() {
-                self.parts.touch(&Place::new(family.descriptor(), labels));
-            }
-        }
-        self.state.overlay(state).map_err(|error| StorageError::State(error.to_string()))?;
-        for place in &removed {
-            self.parts.touch(place);
-            self.state.remove(place);
-        }
+        let (touched, floors) = decode_change(&entry.change)?;
+        touched.places().for_each(|place| self.parts.touch(&place));
+        self.state.overlay(&touched.series).map_err(|error| StorageError::State(error.to_string()))?;
+        touched.removed.iter().for_each(|place| self.state.remove(place));
         self.floors = floors;
         Ok(())
     }
@@ -170,7 +163,7 @@ impl Book {
         if self.journal.take(rows) {
             return self.fold_all();
         }
-        let change = encode_change(&self.state, &touched, &self.floors);
+        let change = encode_change(&touched, &self.floors);
         self.journal.entry(rows, change).unwrap_or_else(|| self.fold_all())
     }
 

@@ -11,10 +11,8 @@
 //!
 //! Which series belong to a part is not stored: it follows from what is in the parts.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use tributary_proto::{Message as _, v1};
-use tributary_telemetry::{LabelSet, Place, Snapshot};
+use tributary_telemetry::{LabelSet, Place, Snapshot, Touched};
 
 use super::{
     book::Book,
@@ -46,7 +44,8 @@ pub struct StoredPart {
 }
 
 impl StoredPart {
-    fn new(id: u64, bytes: Vec<u8>) -> Self {
+    fn new(id: u64, series: &Snapshot) -> Self {
+        let bytes = series.encode();
         Self { id, checksum: crc32fast::hash(&bytes), bytes }
     }
 
@@ -67,13 +66,18 @@ impl StoredPart {
 pub struct Parts {
     /// What a part may come to.
     most_bytes: usize,
-    /// Parts by their first series. What comes before the first of all belongs to that, too. Empty where no part is stored
-    /// yet.
-    firsts: BTreeMap<Place, u64>,
-    /// Parts in which something changed.
-    changed: BTreeSet<u64>,
-    /// Parts without series, to be used again.
-    unused: BTreeSet<u64>,
+    /// In order. What comes before the first of all belongs to that, too. Empty where nothing is stored yet.
+    parts: Vec<Part>,
+    /// Numbers of rows without series, to be used again.
+    unused: Vec<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    /// Its first series.
+    first: Place,
+    id: u64,
+    is_changed: bool,
 }
 
 impl Default for Parts {
@@ -84,68 +88,72 @@ impl Default for Parts {
 
 impl Parts {
     /// No part yet; those that come are of at most so many bytes, or of one series.
-    pub fn of_at_most(most_bytes: usize) -> Self {
-        Self { most_bytes, firsts: BTreeMap::new(), changed: BTreeSet::new(), unused: BTreeSet::new() }
+    pub const fn of_at_most(most_bytes: usize) -> Self {
+        Self { most_bytes, parts: Vec::new(), unused: Vec::new() }
     }
 
     /// A series changed, was added, or removed.
     pub fn touch(&mut self, place: &Place) {
-        let part = self.firsts.range(..=place).next_back().or_else(|| self.firsts.first_key_value());
-        if let Some((_, id)) = part {
-            self.changed.insert(*id);
+        let behind = self.parts.partition_point(|part| part.first <= *place);
+        if let Some(part) = self.parts.get_mut(behind.saturating_sub(1)) {
+            part.is_changed = true;
         }
     }
 
     /// Says whether nothing has to be written.
     pub fn are_stored(&self) -> bool {
-        self.changed.is_empty() && !self.firsts.is_empty()
+        !self.parts.is_empty() && self.parts.iter().all(|part| !part.is_changed)
     }
 
     /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.firsts.len().saturating_add(self.unused.len())
+    pub const fn len(&self) -> usize {
+        self.parts.len().saturating_add(self.unused.len())
     }
 
     /// Says whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The rows that have to be written. Where they cannot be, the parts must be dropped and read again.
     pub fn fold(&mut self, state: &Snapshot) -> Vec<StoredPart> {
-        let changed = std::mem::take(&mut self.changed);
         let mut rows = Vec::new();
-        if self.firsts.is_empty() {
-            self.put(state.encode_between(None, None, self.most_bytes), None, &mut rows);
+        let mut before = std::mem::take(&mut self.parts);
+        let mut new_id = u64::try_from(before.len().saturating_add(self.unused.len())).unwrap_or(u64::MAX);
+        if before.is_empty() {
+            self.put(state.between(None, None, self.most_bytes), None, &mut new_id, &mut rows);
             return rows;
         }
-        let all: Vec<(Place, u64)> = self.firsts.iter().map(|(first, id)| (first.clone(), *id)).collect();
-        for (index, (first, id)) in all.iter().enumerate().filter(|(_, (_, id))| changed.contains(id)) {
-            let from = (index > 0).then_some(first);
-            let before = all.get(index.saturating_add(1)).map(|(next, _)| next);
-            self.firsts.remove(first);
-            self.put(state.encode_between(from, before, self.most_bytes), Some(*id), &mut rows);
+        while !before.is_empty() {
+            let part = before.remove(0);
+            if part.is_changed {
+                let from = (!self.parts.is_empty()).then_some(&part.first);
+                let next = before.first().map(|part| &part.first);
+                let pieces = state.between(from, next, self.most_bytes);
+                self.put(pieces, Some(part.id), &mut new_id, &mut rows);
+            } else {
+                self.parts.push(part);
+            }
         }
         rows
     }
 
     /// Puts pieces in the place of the part `id`.
-    fn put(&mut self, pieces: Vec<(Place, Vec<u8>)>, mut id: Option<u64>, rows: &mut Vec<StoredPart>) {
-        for (first, bytes) in pieces {
-            let id = id.take().unwrap_or_else(|| self.new_id());
-            self.firsts.insert(first, id);
-            rows.push(StoredPart::new(id, bytes));
+    fn put(&mut self, pieces: Vec<Snapshot>, mut id: Option<u64>, new_id: &mut u64, rows: &mut Vec<StoredPart>) {
+        for piece in &pieces {
+            let id = id.take().or_else(|| self.unused.pop()).unwrap_or_else(|| {
+                let id = *new_id;
+                *new_id = id.saturating_add(1);
+                id
+            });
+            self.parts.extend(piece.places().next().map(|first| Part { first, id, is_changed: false }));
+            rows.push(StoredPart::new(id, piece));
         }
         if let Some(id) = id {
             // Its series are gone. The row stays, so that it is known how many there are.
-            self.unused.insert(id);
-            rows.push(StoredPart::new(id, Snapshot::new(0).encode()));
+            self.unused.push(id);
+            rows.push(StoredPart::new(id, &Snapshot::new(0)));
         }
-    }
-
-    fn new_id(&mut self) -> u64 {
-        // Ids are given in turn, so those that there are are those below their number.
-        self.unused.pop_first().unwrap_or_else(|| u64::try_from(self.firsts.len()).unwrap_or(u64::MAX))
     }
 
     /// Puts a state together, and says which part each series is in.
@@ -153,18 +161,17 @@ impl Parts {
         let (mut parts, mut state, mut series) = (Self::of_at_most(most_bytes), Snapshot::new(0), 0_usize);
         for row in rows {
             let part = row.open()?;
-            let first = part
-                .families()
-                .next()
-                .and_then(|family| family.series().next().map(|(labels, _)| Place::new(family.descriptor(), labels)));
-            match first {
-                Some(first) => drop(parts.firsts.insert(first, row.id)),
-                None => drop(parts.unused.insert(row.id)),
+            match part.places().next() {
+                Some(first) => {
+                    let at = parts.parts.partition_point(|part| part.first < first);
+                    parts.parts.insert(at, Part { first, id: row.id, is_changed: false });
+                }
+                None => parts.unused.push(row.id),
             }
             series = series.saturating_add(part.series_count());
-            state.overlay(part).map_err(|error| StorageError::State(error.to_string()))?;
+            state.overlay(&part).map_err(|error| StorageError::State(error.to_string()))?;
         }
-        if state.series_count() != series || parts.len() != rows.len() {
+        if state.series_count() != series {
             return Err(StorageError::State("a series is in two parts".to_owned()));
         }
         Ok((parts, state))
@@ -224,7 +231,7 @@ impl StoredBook {
         let (parts, mut state) = Parts::open(&self.parts, MAX_PART_BYTES)?;
         let head = stored.state.ok_or_else(|| invalid(&"no state"))?;
         let head = Snapshot::from_wire(head).map_err(|error| invalid(&error))?;
-        state.overlay(head).map_err(|error| invalid(&error))?;
+        state.overlay(&head).map_err(|error| invalid(&error))?;
         let floors = Floors::from_wire(&stored.floors).map_err(|error| invalid(&error))?;
         Ok(Opened { state, floors, parts })
     }
@@ -236,46 +243,34 @@ impl StoredBook {
     }
 }
 
-/// The bytes of a row of `changes`: these series as they are now, and the numbers of the state.
-pub fn encode_change(state: &Snapshot, touched: &tributary_telemetry::Touched, floors: &Floors) -> Vec<u8> {
+/// The bytes of a row of `changes`.
+pub fn encode_change(touched: &Touched, floors: &Floors) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(4 << 10);
-    let removed = state.encode_touched(touched, 1, &mut bytes);
-    let removed = removed.into_iter().map(|Place { family, labels }| {
+    touched.series.encode_field(1, &mut bytes);
+    let removed = touched.removed.iter().map(|Place { family, labels }| {
         let label = |(name, value): (&str, &str)| v1::Label { name: name.to_owned(), value: value.to_owned() };
-        v1::stored_ledger::Place { family: family.into_owned(), labels: labels.iter().map(label).collect() }
+        v1::stored_ledger::Place { family: family.to_string(), labels: labels.iter().map(label).collect() }
     });
     let rest = v1::StoredLedger { state: None, floors: floors.to_wire(), parts: 0, removed: removed.collect() };
     bytes.append(&mut rest.encode_to_vec());
     bytes
 }
 
-/// A change that was read.
-pub(super) struct Change {
-    /// The series that changed, and the numbers of the state.
-    pub(super) state: Snapshot,
-    /// The series that are no longer there.
-    pub(super) removed: Vec<Place>,
-    /// The floors.
-    pub(super) floors: Floors,
-}
-
-impl Change {
-    /// Reads what [`encode_change`] wrote.
-    ///
-    /// # Errors
-    /// [`StorageError::State`]
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StorageError> {
-        let invalid = |error: &dyn std::fmt::Display| StorageError::State(error.to_string());
-        let change = v1::StoredLedger::decode(bytes).map_err(|error| invalid(&error))?;
-        let state = change.state.ok_or_else(|| invalid(&"no state"))?;
-        let state = Snapshot::from_wire(state).map_err(|error| invalid(&error))?;
-        let place = |v1::stored_ledger::Place { family, labels }| -> Result<Place, StorageError> {
-            let pairs = labels.into_iter().map(|v1::Label { name, value }| (name, value));
-            let labels = LabelSet::from_pairs(pairs).map_err(|error| invalid(&error))?;
-            Ok(Place { family: family.into(), labels })
-        };
-        let removed = change.removed.into_iter().map(place).collect::<Result<_, _>>()?;
-        let floors = Floors::from_wire(&change.floors).map_err(|error| invalid(&error))?;
-        Ok(Self { state, removed, floors })
-    }
+/// Reads them.
+///
+/// # Errors
+/// [`StorageError::State`]
+pub(super) fn decode_change(bytes: &[u8]) -> Result<(Touched, Floors), StorageError> {
+    let invalid = |error: &dyn std::fmt::Display| StorageError::State(error.to_string());
+    let change = v1::StoredLedger::decode(bytes).map_err(|error| invalid(&error))?;
+    let series = change.state.ok_or_else(|| invalid(&"no state"))?;
+    let series = Snapshot::from_wire(series).map_err(|error| invalid(&error))?;
+    let place = |v1::stored_ledger::Place { family, labels }| -> Result<Place, StorageError> {
+        let pairs = labels.into_iter().map(|v1::Label { name, value }| (name, value));
+        let labels = LabelSet::from_pairs(pairs).map_err(|error| invalid(&error))?;
+        Ok(Place { family: family.into(), labels })
+    };
+    let removed = change.removed.into_iter().map(place).collect::<Result<_, _>>()?;
+    let floors = Floors::from_wire(&change.floors).map_err(|error| invalid(&error))?;
+    Ok((Touched { series, removed }, floors))
 }

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use tributary_proto::{Message as _, envelope::StreamId, v1};
-use tributary_telemetry::{Snapshot, Touched};
+use tributary_telemetry::Snapshot;
 
 use super::{
     commit::{StreamKind, StreamRow},
@@ -232,7 +232,7 @@ impl StoredState {
     /// The row that stores what is beside the series of a state.
     pub fn head(state: &Snapshot, floors: &Floors, parts: usize) -> Self {
         let mut bytes = Vec::new();
-        let _none_removed = state.encode_touched(&Touched::default(), 1, &mut bytes);
+        state.nothing_of().encode_field(1, &mut bytes);
         let parts = u32::try_from(parts).unwrap_or(u32::MAX);
         let rest = v1::StoredLedger { state: None, floors: floors.to_wire(), parts, removed: Vec::new() };
         bytes.append(&mut rest.encode_to_vec());

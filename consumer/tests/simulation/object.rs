@@ -5,22 +5,22 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value as Json;
-use tributary_consumer::ledger::{
-    book::{Book, ForgetReason},
-    commit::{Commit, Decision, Record, decide},
-    floor::StreamBounds,
-    journal::{Journal, StoredEntry, StoredMark, Write},
-    parts::{Parts, StoredBook, StoredPart},
-    shards::{self, LedgerCopy, Taken},
-    storage::{self, StoredState, StoredStream, StoredTally},
+use tributary_consumer::{
+    ledger::{
+        book::{Book, ForgetReason},
+        commit::{Commit, Decision, Record, decide},
+        floor::StreamBounds,
+        journal::{Journal, StoredEntry, StoredMark, Write},
+        parts::{Parts, StoredBook, StoredPart},
+        shards::{self, LedgerCopy, Taken},
+        storage::{self, StoredState, StoredStream, StoredTally},
+    },
+    limits::MAX_PART_BYTES,
 };
 use tributary_proto::{
     envelope::StreamId,
     v1::{CommitResponse, commit_response::Verdict},
 };
-
-/// What a part of the state may come to, here.
-const PART_BYTES: usize = 4_000;
 
 /// Rows that the platform bills.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +38,8 @@ pub(crate) struct Rows {
 /// Rows, memory, and how often each record was applied.
 pub(crate) struct Object {
     resolver_id: &'static str,
+    /// What a part of a new state may come to.
+    pub(crate) part_bytes: usize,
     streams: HashMap<StreamId, StoredStream>,
     journal: BTreeMap<u64, StoredEntry>,
     mark: Option<StoredMark>,
@@ -67,6 +69,7 @@ impl Object {
     pub(crate) fn new(resolver_id: &'static str) -> Self {
         Self {
             resolver_id,
+            part_bytes: MAX_PART_BYTES,
             streams: HashMap::new(),
             journal: BTreeMap::new(),
             mark: None,
@@ -97,8 +100,7 @@ impl Object {
         let stored = self.stored();
         let mut book = Book::restore(stored.as_ref(), self.resolver_id, now_ms).unwrap();
         if stored.is_none() {
-            // Small, so that a state of some series has several.
-            book.parts = Parts::of_at_most(PART_BYTES);
+            book.parts = Parts::of_at_most(self.part_bytes);
         }
         book.journal = Journal::at(self.mark);
         let mark = self.mark.map_or(0, |mark| mark.sequence);

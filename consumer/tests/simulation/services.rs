@@ -76,7 +76,13 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(world: Rc<World>, ledgers: usize) -> Self {
-        let objects = (0..ledgers).map(|_| RefCell::new(Object::new(LEGACY_PRODUCER))).collect();
+        // Small parts, so that a state of some series has several.
+        let object = || {
+            let mut object = Object::new(LEGACY_PRODUCER);
+            object.part_bytes = 4_000;
+            object
+        };
+        let objects = (0..ledgers).map(|_| RefCell::new(object())).collect();
         Self { world, objects, told: RefCell::default() }
     }
 

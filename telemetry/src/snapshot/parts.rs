@@ -1,16 +1,16 @@
 //! A state as it is stored: in parts of bounded size, and what changed since.
 //!
 //! A part holds the series between two places of the canonical order, so what is near in it is stored together. Only the
-//! parts of series that changed are written again; between two such writes a list of what changed is enough.
+//! parts of series that changed are written again; between two such writes a list of what changed is enough. Both are
+//! states of some series alone, written and read as any other.
 
 use std::{borrow::Cow, ops::Bound, sync::Arc};
 
-use super::{MetricFamily, Series, Snapshot};
+use super::{MetricFamily, Room, Series, Snapshot};
 use crate::{
     FamilyDescriptor, LabelSet,
     family::clashes,
-    reserve::{SNAPSHOT_BYTES, family_bytes, series_bytes, series_room},
-    wire::schema_of,
+    reserve::{family_bytes, series_bytes, series_room},
 };
 
 /// The place of a series in canonical order: by family, then by labels.
@@ -30,91 +30,38 @@ impl Place {
     }
 }
 
-/// Series that changed, each once, in canonical order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Touched(Vec<(Cow<'static, str>, Vec<LabelSet>)>);
+/// What changed of a state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Touched {
+    /// A state of the series alone that were added or changed, as they are now.
+    pub series: Snapshot,
+    /// Series that are no longer there.
+    pub removed: Vec<Place>,
+}
+
+impl Default for Touched {
+    fn default() -> Self {
+        Self { series: Snapshot::new(0), removed: Vec::new() }
+    }
+}
 
 impl Touched {
-    /// Notes a series. Those of one family come one after the other, nearly always.
-    pub(super) fn push(&mut self, family: &Cow<'static, str>, labels: LabelSet) {
-        match self.0.last_mut().filter(|(last, _)| last == family) {
-            Some((_, known)) => known.push(labels),
-            None => self.0.push((family.clone(), vec![labels])),
-        }
-    }
-
-    fn in_order(mut self) -> Self {
-        self.0.sort_by(|left, right| left.0.cmp(&right.0));
-        let mut ordered: Vec<(Cow<'static, str>, Vec<LabelSet>)> = Vec::with_capacity(self.0.len());
-        for (family, mut labels) in self.0 {
-            match ordered.last_mut().filter(|(last, _)| *last == family) {
-                Some((_, known)) => known.append(&mut labels),
-                None => ordered.push((family, labels)),
-            }
-        }
-        for (_, labels) in &mut ordered {
-            labels.sort_unstable();
-            labels.dedup();
-        }
-        Self(ordered)
-    }
-
     /// The places of all of them.
     pub fn places(&self) -> impl Iterator<Item = Place> {
-        let of_family = |(family, labels): &(Cow<'static, str>, Vec<LabelSet>)| {
-            let place = |labels: &LabelSet| Place { family: family.clone(), labels: labels.clone() };
-            labels.iter().map(place).collect::<Vec<_>>()
-        };
-        self.0.iter().flat_map(of_family)
+        self.series.places().chain(self.removed.iter().cloned())
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.iter().map(|(_, labels)| labels.len()).sum()
-    }
-
-    /// Says whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// Some series of one family.
-pub(crate) struct Group<'a> {
-    pub(crate) descriptor: &'a FamilyDescriptor,
-    pub(crate) series: Vec<(&'a LabelSet, &'a Series)>,
-}
-
-/// Some series of a state, to be written as a state of these alone.
-struct Run<'a> {
-    groups: Vec<Group<'a>>,
-    schema: u32,
-    /// What they take at most when they are written.
-    bytes: usize,
-}
-
-impl<'a> Run<'a> {
-    fn new() -> Self {
-        Self { groups: Vec::new(), schema: crate::wire::FIRST_SCHEMA, bytes: SNAPSHOT_BYTES }
-    }
-
-    fn push(&mut self, descriptor: &'a FamilyDescriptor, labels: &'a LabelSet, series: &'a Series) {
-        self.schema = self.schema.max(schema_of(&series.value));
-        self.bytes = self.bytes.saturating_add(series_bytes(labels, &series.value));
-        match self.groups.last_mut().filter(|group| std::ptr::eq(group.descriptor, descriptor)) {
-            Some(group) => group.series.push((labels, series)),
-            None => {
-                self.bytes = self.bytes.saturating_add(family_bytes(descriptor));
-                self.groups.push(Group { descriptor, series: vec![(labels, series)] });
-            }
+    pub(super) fn note(&mut self, descriptor: &FamilyDescriptor, labels: &LabelSet, series: &Series) {
+        self.series.put(descriptor, labels, series);
+        if !self.removed.is_empty() {
+            let place = Place::new(descriptor, labels);
+            self.removed.retain(|removed| *removed != place);
         }
     }
 
-    fn first(&self) -> Option<Place> {
-        let group = self.groups.first()?;
-        group.series.first().map(|(labels, _)| Place::new(group.descriptor, labels))
+    pub(super) fn note_removed(&mut self, place: Place) {
+        self.series.remove(&place);
+        self.removed.push(place);
     }
 }
 
@@ -133,79 +80,42 @@ pub enum PartError {
 impl Snapshot {
     /// From now on [`Snapshot::take_touched`] says what changes.
     pub fn track(&mut self) {
-        self.touched = Some(Touched::default());
+        self.touched = Some(Box::default());
     }
 
-    /// The series that were added, changed or removed since this was asked last; none where nobody called
-    /// [`Snapshot::track`].
+    /// What changed since this was asked last; nothing where nobody called [`Snapshot::track`].
     pub fn take_touched(&mut self) -> Touched {
-        self.touched.as_mut().map(std::mem::take).unwrap_or_default().in_order()
+        let mut touched = self.touched.as_mut().map(|touched| std::mem::take(&mut **touched)).unwrap_or_default();
+        touched.series.copy_numbers(self);
+        touched
     }
 
-    /// Appends a state of these series alone, as they are now, as the message in field `field` (1 to 15) of another. Those that
-    /// are no longer there are given back.
-    pub fn encode_touched(&self, touched: &Touched, field: u8, out: &mut Vec<u8>) -> Vec<Place> {
-        let (mut run, mut removed) = (Run::new(), Vec::new());
-        for (name, labels) in &touched.0 {
-            let family = self.families.get(name.as_ref());
-            for labels in labels {
-                match family.and_then(|family| family.series.get_key_value(labels)) {
-                    Some((key, series)) => {
-                        if let Some(family) = family {
-                            run.push(&family.descriptor, key, series);
-                        }
-                    }
-                    None => removed.push(Place { family: name.clone(), labels: labels.clone() }),
-                }
-            }
-        }
-        self.encode_groups(run.schema, &run.groups, field, out);
-        removed
-    }
-
-    /// The series from one place on and before another, each as an encoded state of them alone, with the place of its first:
-    /// one, or, where they can come to more than `most` bytes, several of half of it or less. A series that is larger is
-    /// alone.
-    #[must_use]
-    pub fn encode_between(&self, from: Option<&Place>, before: Option<&Place>, most: usize) -> Vec<(Place, Vec<u8>)> {
-        let mut all = Run::new();
-        self.each_between(from, before, |family, labels, series| all.push(family, labels, series));
-        let runs = if all.bytes <= most { vec![all] } else { self.cut(from, before, most / 2) };
-        let encode = |run: Run<'_>| {
-            let first = run.first()?;
-            let mut bytes = Vec::with_capacity(run.bytes / 2);
-            self.encode_groups_into(run.schema, &run.groups, &mut bytes);
-            Some((first, bytes))
+    /// The places of all series.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        let of_family = |family: &Arc<MetricFamily>| {
+            let place = |labels| Place::new(&family.descriptor, labels);
+            family.series.keys().map(place).collect::<Vec<_>>()
         };
-        runs.into_iter().filter_map(encode).collect()
+        self.families.values().flat_map(of_family)
     }
 
-    fn cut(&self, from: Option<&Place>, before: Option<&Place>, most: usize) -> Vec<Run<'_>> {
-        let mut runs = vec![Run::new()];
-        self.each_between(from, before, |family, labels, series| {
-            let wanted = series_bytes(labels, &series.value);
-            match runs.last_mut().filter(|run| run.groups.is_empty() || run.bytes.saturating_add(wanted) <= most) {
-                Some(run) => run.push(family, labels, series),
-                None => {
-                    let mut run = Run::new();
-                    run.push(family, labels, series);
-                    runs.push(run);
-                }
-            }
-        });
-        runs
+    /// The series from one place on and before another, as states of them alone: one, or, where it can come to more than
+    /// `most_bytes` when it is written, several of half of that or less. A series that is larger is alone. None is empty.
+    #[must_use]
+    pub fn between(&self, from: Option<&Place>, before: Option<&Place>, most_bytes: usize) -> Vec<Self> {
+        let whole = self.part(from, before);
+        if whole.families.is_empty() {
+            return Vec::new();
+        }
+        if whole.reserved_bytes() <= most_bytes { vec![whole] } else { whole.cut(most_bytes / 2) }
     }
 
-    fn each_between<'a>(
-        &'a self,
-        from: Option<&Place>,
-        before: Option<&Place>,
-        mut each: impl FnMut(&'a FamilyDescriptor, &'a LabelSet, &'a Series),
-    ) {
+    fn part(&self, from: Option<&Place>, before: Option<&Place>) -> Self {
+        let mut part = self.nothing_of();
         let first = from.map_or(Bound::Unbounded, |place| Bound::Included(place.family.as_ref()));
         for (name, family) in self.families.range::<str, _>((first, Bound::Unbounded)) {
             if before.is_some_and(|place| *name > place.family) {
-                return;
+                break;
             }
             let of_family = |place: &&Place| place.family == *name;
             let from = from.filter(of_family).map_or(Bound::Unbounded, |place| Bound::Included(&place.labels));
@@ -214,11 +124,55 @@ impl Snapshot {
             if let (Bound::Included(from), Bound::Excluded(before)) = (from, before)
                 && from >= before
             {
-                return;
+                break;
             }
             for (labels, series) in family.series.range((from, before)) {
-                each(&family.descriptor, labels, series);
+                part.put(&family.descriptor, labels, series);
             }
+        }
+        part
+    }
+
+    fn cut(&self, most_bytes: usize) -> Vec<Self> {
+        let (mut pieces, mut piece) = (Vec::new(), self.nothing_of());
+        for family in self.families.values() {
+            for (labels, series) in &family.series {
+                let is_known = piece.families.contains_key(family.descriptor.name());
+                let of_family = if is_known { 0 } else { family_bytes(&family.descriptor) };
+                let wanted = series_bytes(labels, &series.value).saturating_add(of_family);
+                if !piece.families.is_empty() && piece.reserved_bytes().saturating_add(wanted) > most_bytes {
+                    pieces.push(std::mem::replace(&mut piece, self.nothing_of()));
+                }
+                piece.put(&family.descriptor, labels, series);
+            }
+        }
+        pieces.push(piece);
+        pieces
+    }
+
+    /// The state without its series.
+    #[must_use]
+    pub fn nothing_of(&self) -> Self {
+        let mut nothing = Self::new(self.start_time_ms);
+        nothing.copy_numbers(self);
+        nothing
+    }
+
+    const fn copy_numbers(&mut self, other: &Self) {
+        self.version = other.version;
+        self.start_time_ms = other.start_time_ms;
+        self.last_applied_ms = other.last_applied_ms;
+    }
+
+    fn put(&mut self, descriptor: &FamilyDescriptor, labels: &LabelSet, series: &Series) {
+        if let Some(family) = self.families.get_mut(descriptor.name()) {
+            let family = Arc::make_mut(family);
+            family.descriptor.unify(descriptor);
+            family.insert(labels.clone(), series.clone());
+        } else {
+            let mut family = MetricFamily::new(descriptor);
+            family.insert(labels.clone(), series.clone());
+            self.families.insert(descriptor.key(), family.into());
         }
     }
 
@@ -226,47 +180,43 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`PartError`]; what is there then is not to be used.
-    pub fn overlay(&mut self, newer: Self) -> Result<(), PartError> {
-        let Self { version, start_time_ms, last_applied_ms, families, .. } = newer;
-        (self.version, self.start_time_ms, self.last_applied_ms) = (version, start_time_ms, last_applied_ms);
-        for (name, family) in families {
-            let contradicts = || PartError::Family { family: name.to_string() };
-            match self.families.get_mut(&name) {
-                Some(known) if known.descriptor.kind() != family.descriptor.kind() => return Err(contradicts()),
-                Some(known) => {
-                    let known = Arc::make_mut(known);
-                    let MetricFamily { descriptor, series, .. } = Arc::unwrap_or_clone(family);
-                    known.descriptor.unify(&descriptor);
-                    series.into_iter().for_each(|(labels, series)| known.insert(labels, series));
-                }
-                None => {
-                    let kind_of = |name: &str| self.families.get(name).map(|family| family.descriptor.kind());
-                    if clashes(&family.descriptor, kind_of) {
-                        return Err(contradicts());
-                    }
-                    self.families.insert(name, family);
-                }
+    pub fn overlay(&mut self, newer: &Self) -> Result<(), PartError> {
+        self.copy_numbers(newer);
+        for (name, family) in &newer.families {
+            let kind_of = |name: &str| self.families.get(name).map(|family| family.descriptor.kind());
+            let contradicts = match kind_of(name) {
+                Some(kind) => kind != family.descriptor.kind(),
+                None => clashes(&family.descriptor, kind_of),
+            };
+            if contradicts {
+                return Err(PartError::Family { family: name.to_string() });
+            }
+            for (labels, series) in &family.series {
+                self.put(&family.descriptor, labels, series);
             }
         }
         Ok(())
     }
 
-    /// Removes a series, and its family where it was the last of it.
+    /// Removes a series. The last one of a family stays: there is none without.
     pub fn remove(&mut self, place: &Place) {
-        let Some(family) = self.families.get_mut(&place.family) else { return };
-        let family = Arc::make_mut(family);
-        family.remove(&place.labels);
-        if family.series.is_empty() {
-            self.families.remove(&place.family);
+        if let Some(family) = self.families.get_mut(&place.family).filter(|family| family.series.len() > 1) {
+            Arc::make_mut(family).retain(|labels| *labels != place.labels);
         }
     }
 }
 
 impl MetricFamily {
-    /// Takes a series out of its place.
-    pub(super) fn remove(&mut self, labels: &LabelSet) {
-        if let Some(series) = self.series.remove(labels) {
-            self.room = self.room.without(series_room(self.descriptor.name(), labels, &series.value));
-        }
+    /// Keeps some of the series. A look at each, at few: only families of some hundred lose any.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&LabelSet) -> bool) {
+        let mut freed = Room::default();
+        self.series.retain(|labels, series| {
+            let is_kept = is_kept(labels);
+            if !is_kept {
+                freed = freed.and(series_room(self.descriptor.name(), labels, &series.value));
+            }
+            is_kept
+        });
+        self.room = self.room.without(freed);
     }
 }

@@ -1,8 +1,8 @@
 //! One series of `target_info` for each job.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Snapshot, TARGET_INFO};
+use super::{Place, Snapshot, TARGET_INFO};
 use crate::{LabelSet, Value};
 
 impl Snapshot {
@@ -26,13 +26,10 @@ impl Snapshot {
         let is_latest = |labels: &LabelSet| {
             latest.get(labels.get("job").unwrap_or_default()).is_some_and(|(_, kept)| kept == labels)
         };
-        let replaced: Vec<LabelSet> = shared.series.keys().filter(|labels| !is_latest(labels)).cloned().collect();
-        let family = Arc::make_mut(shared);
-        for labels in replaced {
-            family.remove(&labels);
-            if let Some(touched) = &mut self.touched {
-                touched.push(&Cow::Borrowed(TARGET_INFO), labels);
-            }
+        if let Some(touched) = &mut self.touched {
+            let replaced = shared.series.keys().filter(|labels| !is_latest(labels));
+            replaced.for_each(|labels| touched.note_removed(Place::new(&shared.descriptor, labels)));
         }
+        Arc::make_mut(shared).retain(is_latest);
     }
 }

@@ -5,7 +5,7 @@ use tributary_proto::wire::{put_bytes, put_varint};
 
 use crate::{
     Bounds, Delta, ExponentialBuckets, ExponentialHistogram, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind,
-    Number, Snapshot, UpDown, Value, snapshot::Group,
+    Number, Snapshot, UpDown, Value,
 };
 
 /// Wire types.
@@ -21,7 +21,10 @@ impl Snapshot {
 
     /// Appends what [`Snapshot::encode`] writes.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
-        self.numbers(self.schema(), out);
+        number(out, 1, u64::from(self.schema()));
+        number(out, 2, self.version);
+        number(out, 3, self.start_time_ms);
+        number(out, 4, self.last_applied_ms);
         nested(out, 5, |out| {
             for family in self.families() {
                 nested(out, 1, |out| {
@@ -32,35 +35,6 @@ impl Snapshot {
                 });
             }
         });
-    }
-}
-
-impl Snapshot {
-    /// Appends a state of some of its series as the message in field `field` of another.
-    pub(crate) fn encode_groups(&self, schema: u32, groups: &[Group<'_>], field: u8, out: &mut Vec<u8>) {
-        nested(out, field & 0x0f, |out| self.encode_groups_into(schema, groups, out));
-    }
-
-    /// Appends it.
-    pub(crate) fn encode_groups_into(&self, schema: u32, groups: &[Group<'_>], out: &mut Vec<u8>) {
-        self.numbers(schema, out);
-        nested(out, 5, |out| {
-            for group in groups {
-                nested(out, 1, |out| {
-                    descriptor(out, group.descriptor);
-                    for (labels, of_labels) in &group.series {
-                        nested(out, 5, |out| series(out, labels, of_labels.start_time_ms, &of_labels.value));
-                    }
-                });
-            }
-        });
-    }
-
-    fn numbers(&self, schema: u32, out: &mut Vec<u8>) {
-        number(out, 1, u64::from(schema));
-        number(out, 2, self.version);
-        number(out, 3, self.start_time_ms);
-        number(out, 4, self.last_applied_ms);
     }
 }
 

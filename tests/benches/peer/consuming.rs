@@ -23,7 +23,7 @@ use tributary_consumer::{
     ledger::{
         book::Book,
         commit::{Commit, Decision, StreamRow, decide},
-        storage,
+        journal::Write,
     },
     message::{Decoded, QueueMessage, Telemetry, decode},
     pipeline::{BackendPort, LedgerFailure, LedgerPort, MessageVerdict, Surroundings, process},

@@ -244,21 +244,31 @@ fn a_corrupt_ledger_stops_and_shows_instead_of_starting_from_nothing() {
     consumer.deliver(&[delivery(1, 1, 5)]).unwrap();
     expect_resolves(&consumer, 5.0);
     consumer.kill();
-    corrupt_state(folder.path());
+    for (table, column) in [("state", "bytes"), ("parts", "bytes"), ("changes", "change")] {
+        flip_a_byte(folder.path(), table, column);
+        let consumer = start(&folder, &backend.url());
+        let result = consumer.deliver(&[delivery(1, 2, 1)]).unwrap();
+        let retried = result.retry_messages.len();
+        assert_eq!((acked(&result).len(), retried), (0, 1), "nothing is acked where {table} is corrupt");
+        // The published copy is not touched.
+        expect_resolves(&consumer, 5.0);
+        consumer.kill();
+        flip_a_byte(folder.path(), table, column);
+    }
     let consumer = start(&folder, &backend.url());
-    let result = consumer.deliver(&[delivery(1, 2, 1)]).unwrap();
-    assert_eq!((acked(&result).len(), result.retry_messages.len()), (0, 1), "nothing is acked on a corrupt state");
-    // The published copy is not touched.
-    expect_resolves(&consumer, 5.0);
+    assert_eq!(acked(&consumer.deliver(&[delivery(1, 2, 1)]).unwrap()).len(), 1);
+    expect_resolves(&consumer, 6.0);
 }
 
-/// Flips a byte of the stored state.
-fn corrupt_state(folder: &std::path::Path) {
-    let rows = ledger_file::execute(folder, &[("SELECT bytes FROM state", json!([]))]).unwrap();
-    let mut bytes: Vec<u8> = serde_json::from_value(rows[0][0][0]["blob"].clone()).unwrap();
+/// Flips a byte of the last value of a column, and back: of `changes` that is one that counts.
+fn flip_a_byte(folder: &std::path::Path, table: &str, column: &str) {
+    let last = format!("SELECT rowid, {column} FROM {table} ORDER BY rowid DESC LIMIT 1");
+    let rows = ledger_file::execute(folder, &[(&last, json!([]))]).unwrap();
+    let mut bytes: Vec<u8> = serde_json::from_value(rows[0][0][1]["blob"].clone()).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    ledger_file::execute(folder, &[("UPDATE state SET bytes = ?", json!([{ "blob": bytes }]))]).unwrap();
+    let update = format!("UPDATE {table} SET {column} = ? WHERE rowid = ?");
+    ledger_file::execute(folder, &[(&update, json!([{ "blob": bytes }, rows[0][0][0]]))]).unwrap();
 }
 
 #[test]

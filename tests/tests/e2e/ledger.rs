@@ -26,10 +26,13 @@ const SINCE_SCHEMA_1: [&str; 5] = [
 
 /// Turns the database of a stopped runtime, whose journal is folded, into what a Ledger of schema 1 would have left.
 fn back_to_schema_1(folder: &Path) {
-    let rows = execute(folder, &[("SELECT bytes FROM state", json!([]))]).unwrap();
-    let bytes: Vec<u8> = serde_json::from_value(rows[0][0][0]["blob"].clone()).unwrap();
-    let state = StoredLedger::decode(bytes.as_slice()).unwrap().state.unwrap();
-    let mut metrics = state.metrics.unwrap();
+    let [state, part] = ["SELECT bytes FROM state", "SELECT bytes FROM parts"].map(|select| {
+        let rows = execute(folder, &[(select, json!([]))]).unwrap();
+        assert_eq!(rows[0].len(), 1, "a state of one resolver is one part");
+        serde_json::from_value::<Vec<u8>>(rows[0][0][0]["blob"].clone()).unwrap()
+    });
+    let state = StoredLedger::decode(state.as_slice()).unwrap().state.unwrap();
+    let mut metrics = LedgerState::decode(part.as_slice()).unwrap().metrics.unwrap();
     let families = metrics.families.len();
     metrics.families.retain(|family| !SINCE_SCHEMA_1.contains(&family.name.as_str()));
     assert!(metrics.families.len() < families);
@@ -38,7 +41,7 @@ fn back_to_schema_1(folder: &Path) {
     lost.series.truncate(1);
     lost.series[0].labels.clear();
     let old = LedgerState { metrics: Some(MetricSet { ..metrics }), ..state }.encode_to_vec();
-    let statements: [(&str, Json); 7] = [
+    let statements: [(&str, Json); 8] = [
         (
             "CREATE TABLE old (stream_id TEXT PRIMARY KEY, kind INTEGER NOT NULL, high_water INTEGER NOT NULL, \
              gaps TEXT NOT NULL, last_seen_ms INTEGER NOT NULL) WITHOUT ROWID",
@@ -48,7 +51,8 @@ fn back_to_schema_1(folder: &Path) {
         ("DROP TABLE streams", json!([])),
         ("ALTER TABLE old RENAME TO streams", json!([])),
         ("DROP TABLE dead_letters", json!([])),
-        ("DROP TABLE journal", json!([])),
+        ("DROP TABLE changes", json!([])),
+        ("DROP TABLE parts", json!([])),
         ("UPDATE state SET schema = 1, checksum = ?, bytes = ?", json!([crc32fast::hash(&old), { "blob": old }])),
     ];
     execute(folder, &statements).unwrap();
@@ -61,7 +65,7 @@ pub(crate) fn kill_folded(folder: &TempDir, backend_url: &str, consumer: Consume
     drop(consumer.metrics().unwrap());
     consumer.kill();
     let beyond =
-        "SELECT COUNT(*) FROM journal WHERE slot >= 0 AND sequence > (SELECT sequence FROM journal WHERE slot = -1)";
+        "SELECT COUNT(*) FROM changes WHERE slot >= 0 AND sequence > (SELECT sequence FROM changes WHERE slot = -1)";
     assert_eq!(execute(folder.path(), &[(beyond, json!([]))]).unwrap(), [[[json!(0)]]]);
 }
 
@@ -120,10 +124,57 @@ fn a_database_of_schema_1_goes_on_with_its_totals_and_counts_no_record_twice() {
     consumer.kill();
 
     let schema = execute(folder.path(), &[("SELECT schema FROM state", json!([]))]).unwrap();
-    assert_eq!(schema, [[[json!(3)]]]);
+    assert_eq!(schema, [[[json!(4)]]]);
     let consumer = start(&folder, &backend.url());
     consumer.deliver(&[delivery(1, 3, 1_000), delivery(2, 2, 1_000_000)]).unwrap();
     expect_resolves(&consumer, 1_111_125.0);
+}
+
+/// Turns the database of a stopped runtime, whose journal is folded, into what a Ledger of schema 3 would have left, with
+/// all streams in its journal.
+fn back_to_schema_3(folder: &Path) {
+    let select = [("SELECT bytes FROM state", json!([])), ("SELECT bytes FROM parts", json!([]))];
+    let rows = execute(folder, &select).unwrap();
+    let bytes = |row: &Json| serde_json::from_value::<Vec<u8>>(row["blob"].clone()).unwrap();
+    let head = StoredLedger::decode(bytes(&rows[0][0][0]).as_slice()).unwrap();
+    let part = LedgerState::decode(bytes(&rows[1][0][0]).as_slice()).unwrap();
+    let state = head.state.map(|state| LedgerState { metrics: part.metrics, ..state });
+    let old = StoredLedger { state, parts: 0, ..head }.encode_to_vec();
+    let row = "json_array(stream_id, kind, high_water, json(gaps), last_seen_ms, floor_ms, account, missing)";
+    let statements: [(&str, Json); 7] = [
+        ("CREATE TABLE journal (slot INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, rows TEXT NOT NULL)", json!([])),
+        ("INSERT INTO journal VALUES (-1, 6, '')", json!([])),
+        (&format!("INSERT INTO journal SELECT 7, 7, json_group_array(json({row})) FROM streams"), json!([])),
+        ("DELETE FROM streams", json!([])),
+        ("DROP TABLE changes", json!([])),
+        ("DROP TABLE parts", json!([])),
+        ("UPDATE state SET schema = 3, checksum = ?, bytes = ?", json!([crc32fast::hash(&old), { "blob": old }])),
+    ];
+    execute(folder, &statements).unwrap();
+}
+
+#[test]
+fn a_database_of_schema_3_goes_on_with_its_totals_and_its_journal() {
+    let (folder, backend) = (TempDir::new().unwrap(), backend());
+    let consumer = start(&folder, &backend.url());
+    consumer.deliver(&[delivery(1, 1, 5), delivery(1, 2, 20), delivery(1, 4, 100)]).unwrap();
+    expect_resolves(&consumer, 125.0);
+    kill_folded(&folder, &backend.url(), consumer);
+    back_to_schema_3(folder.path());
+
+    let consumer = start(&folder, &backend.url());
+    consumer.deliver(&[delivery(1, 4, 100), delivery(1, 3, 1_000), delivery(2, 1, 10_000)]).unwrap();
+    expect_resolves(&consumer, 11_125.0);
+    expect_account(&consumer, "cf-resolver", [5.0, 5.0, 0.0, 0.0]);
+    consumer.kill();
+    // Killed with a journal of today's, which goes on from the old one's mark.
+    let consumer = start(&folder, &backend.url());
+    consumer.deliver(&[delivery(2, 1, 10_000), delivery(2, 2, 100_000)]).unwrap();
+    expect_resolves(&consumer, 111_125.0);
+    consumer.kill();
+    let tables = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'journal'";
+    let left = execute(folder.path(), &[("SELECT schema FROM state", json!([])), (tables, json!([]))]).unwrap();
+    assert_eq!(left, [[[json!(4)]], [[json!(0)]]]);
 }
 
 #[test]
