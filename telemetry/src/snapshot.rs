@@ -232,6 +232,21 @@ impl Snapshot {
         self.families.get(family)?.series.get(labels)
     }
 
+    /// The series behind a place, in canonical order.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn series_after<'a>(
+        &'a self,
+        after: Option<&Place>,
+    ) -> impl Iterator<Item = (&'a FamilyDescriptor, &'a LabelSet, &'a Series)> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let first = after.map_or(Unbounded, |place| Included(place.family.as_ref()));
+        self.families.range::<str, _>((first, Unbounded)).flat_map(move |(name, family)| {
+            let behind = after.filter(|place| place.family == *name).map(|place| &place.labels);
+            let series = family.series.range((behind.map_or(Unbounded, Excluded), Unbounded));
+            series.map(|(labels, series)| (&family.descriptor, labels, series))
+        })
+    }
+
     /// How many series there are.
     #[must_use]
     pub fn series_count(&self) -> usize {

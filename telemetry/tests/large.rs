@@ -7,9 +7,14 @@ use std::{
     time::Instant,
 };
 
+use tributary_proto::Message as _;
 use tributary_telemetry::{
-    Applied, Capacity, Delta, FamilyDescriptor, LabelSet, MetricFamily, MetricKind, Snapshot, TextFormat, TextOptions,
-    Value, custom::overflow_labels, limits::parts, write_selected_text,
+    Applied, Capacity, Delta, Families, FamilyDescriptor, LabelSet, MetricFamily, MetricKind, Snapshot, TextFormat,
+    TextOptions, Value,
+    custom::overflow_labels,
+    limits::parts,
+    otlp::{Export, OtlpOptions, export::Requests, requests::MAX_REQUEST_BYTES, window::Window},
+    write_family, write_selected_text,
 };
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
@@ -197,7 +202,29 @@ fn what_100_000_series_come_to() {
     println!("text         {of_text:?} of {} reserved", state.room().text);
     let (bytes, of_bytes) = measured(|| state.encode());
     println!("encoded      {of_bytes:?} of {} reserved", state.room().bytes);
-    drop(clone);
+    let mut families = Families::of(&bytes).unwrap();
+    let (_, of_pieces) = measured(|| {
+        while let Some(family) = families.next(&bytes).unwrap() {
+            let mut piece = Vec::new();
+            write_family(&family, &TextOptions::new(TextFormat::Prometheus), &mut piece);
+        }
+    });
+    println!("in pieces    {of_pieces:?}");
+    let options =
+        OtlpOptions { resource: Default::default(), histograms: Default::default(), scope_version: "1".to_owned() };
+    let totals = Export::Cumulative { state: &state, time_ms: 9 };
+    let (requests, of_totals) = measured(|| Requests::new(totals, &options, MAX_REQUEST_BYTES).count());
+    println!("totals       {of_totals:?} in {requests} requests");
+    let (window, of_window) = measured(|| Window::between(&Snapshot::new(0), 1, &state, 9));
+    println!("window       {of_window:?}");
+    let (_, of_window) = measured(|| Window::between(&clone, 1, &state, 9));
+    println!("of a family  {of_window:?}");
+    let (requests, of_deltas) = measured(|| {
+        let requests = Requests::new(Export::Delta(&window), &options, MAX_REQUEST_BYTES);
+        requests.map(|request| request.encode_to_vec().len()).sum::<usize>()
+    });
+    println!("deltas       {of_deltas:?} of {requests} bytes");
+    drop((clone, window));
     let (read, of_read) = measured(|| Snapshot::decode(&bytes).unwrap());
     println!("decoded      {of_read:?}");
     assert!(read == state && !text.is_empty());

@@ -44,7 +44,7 @@ fn moved(state: &mut Snapshot, round: usize, delta: &Delta) {
             let _applied = state.apply_custom(delta, now_ms);
         }
     }
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         let _declared = state.declare(&COUNTER, LabelSet::empty(), Zero::Counter);
     }
 }

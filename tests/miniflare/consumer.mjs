@@ -5,6 +5,7 @@
 //   POST /dead-queue       the same for the dead-letter queue
 //   POST /peer-queue       sends the body as a string to flag-logs-queue, as Spotify's resolver does, with the content
 //                          type of the header x-content-type; the emulator delivers it to the consumer
+//   POST /deltas           JSON [base64]: sends each to tributary-deltas; the emulator delivers them, in batches of its own
 //   POST /scheduled        fires the cron trigger; answers with what the runtime says of it
 //   anything else          goes to the Worker, but for what serve.mjs keeps for itself
 //
@@ -42,12 +43,18 @@ const miniflare = new Miniflare({
         name: "peer",
         modules: true,
         script: `export default { async fetch(request, env) {
+          if (new URL(request.url).pathname === "/deltas") {
+            for (const message of await request.json()) {
+              await env.deltas.send(Uint8Array.from(atob(message), (byte) => byte.charCodeAt(0)), { contentType: "bytes" });
+            }
+            return new Response("sent");
+          }
           const contentType = request.headers.get("x-content-type");
           await env.flag_logs_queue.send(await request.text(), contentType ? { contentType } : undefined);
           return new Response("sent");
         } }`,
         compatibilityDate: "2026-10-01",
-        queueProducers: { flag_logs_queue: "flag-logs-queue" },
+        queueProducers: { flag_logs_queue: "flag-logs-queue", deltas: "tributary-deltas" },
       },
     ],
   }),
@@ -71,5 +78,5 @@ serve(miniflare, "consumer", async (url, request) => {
   const hasBody = request.method === "POST" || request.method === "PUT";
   const body = hasBody ? await read(request) : undefined;
   const init = { method: request.method, headers: request.headers, body, redirect: "manual" };
-  return url.pathname === "/peer-queue" ? peer.fetch(url.href, init) : consumer.fetch(url.href, init);
+  return ["/peer-queue", "/deltas"].includes(url.pathname) ? peer.fetch(url.href, init) : consumer.fetch(url.href, init);
 });

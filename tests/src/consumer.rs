@@ -152,6 +152,16 @@ impl Consumer {
         if reply.status == 200 { Ok(()) } else { Err(format!("status {}: {}", reply.status, reply.body)) }
     }
 
+    /// Puts messages of bytes into the queue, as any Worker with a binding can; the runtime delivers them in batches of its own.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn send_messages(&self, messages: &[Vec<u8>]) -> Result<(), String> {
+        let messages: Vec<String> = messages.iter().map(|message| BASE64_STANDARD.encode(message)).collect();
+        let reply = self.send("POST", "/deltas", &[], serde_json::json!(messages).to_string().as_bytes())?;
+        if reply.status == 200 { Ok(()) } else { Err(format!("status {}: {}", reply.status, reply.body)) }
+    }
+
     /// The base URL.
     pub fn url(&self) -> &str {
         self.0.url()

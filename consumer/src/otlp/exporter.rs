@@ -136,11 +136,14 @@ const fn is_about_content(status: u16) -> bool {
     matches!(status, 400 | 406 | 415 | 422)
 }
 
-/// Sends totals.
-pub async fn send_totals(requests: Vec<ExportMetricsServiceRequest>, collector: &impl Collector) -> Report {
-    let mut report = Report::default();
-    let mut waiting: Vec<_> = requests.into_iter().rev().collect();
-    while let Some(request) = waiting.pop() {
+/// Sends totals; a request is asked for when those before it were answered.
+pub async fn send_totals(
+    requests: impl IntoIterator<Item = ExportMetricsServiceRequest>,
+    collector: &impl Collector,
+) -> Report {
+    let (mut report, mut requests) = (Report::default(), requests.into_iter());
+    let mut halves: Vec<ExportMetricsServiceRequest> = Vec::new();
+    while let Some(request) = halves.pop().or_else(|| requests.next()) {
         if report.requests.len() >= MAX_REQUESTS {
             report.end = End::Unavailable { after: None };
             break;
@@ -150,7 +153,7 @@ pub async fn send_totals(requests: Vec<ExportMetricsServiceRequest>, collector: 
         match outcome {
             Outcome::Accepted { .. } => {}
             Outcome::TooLarge => match halve(request.clone()) {
-                Some(halves) => waiting.extend(halves.into_iter().rev()),
+                Some(parts) => halves.extend(parts.into_iter().rev()),
                 None => report.drop_points(&request),
             },
             Outcome::Refused { status } if is_about_content(status) => {

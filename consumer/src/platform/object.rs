@@ -382,7 +382,7 @@ impl Ledger {
 
     /// `transactionSync`, which `worker` does not wrap: all of the statements, or none where one fails. Without it an
     /// error after a write would keep the write.
-    fn transaction(&self, statements: Vec<Statement>) -> Result<(), Failure> {
+    fn transaction(&self, statements: impl IntoIterator<Item = Statement> + 'static) -> Result<(), Failure> {
         let storage = self.state.storage();
         let storage: &JsValue = storage.as_raw().as_ref();
         let transaction: Function = Reflect::get(storage, &"transactionSync".into())?.dyn_into()?;

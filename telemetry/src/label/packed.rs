@@ -14,7 +14,7 @@ const HEAD: usize = 3;
 const LOW: usize = 0x7f;
 
 fn ascii(seven_bits: usize) -> char {
-    char::from((seven_bits & LOW) as u8)
+    char::from(u8::try_from(seven_bits & LOW).unwrap_or_default())
 }
 
 /// The labels in their order; no name and no value is empty.

@@ -17,6 +17,7 @@
 //! [`requests`] cuts it all into requests of bounded size.
 
 pub mod exponential;
+pub mod export;
 mod origin;
 mod points;
 pub mod read;
@@ -31,7 +32,7 @@ use opentelemetry_proto::tonic::{
 };
 
 use self::origin::Origin;
-use crate::{MetricKind, Snapshot, custom::TARGET_INFO};
+use crate::{FamilyDescriptor, LabelSet, MetricKind, Series, Snapshot, custom::TARGET_INFO};
 
 /// Name of the instrumentation scope of all metrics.
 pub const SCOPE: &str = "tributary";
@@ -83,22 +84,36 @@ pub enum Export<'a> {
 /// Cumulative exports have every series, also those at 0: a series that a collector knows from 0 on shows its first
 /// increase. Delta exports leave out what did not change.
 pub fn resource_metrics(export: Export<'_>, options: &OtlpOptions) -> Vec<ResourceMetrics> {
+    let (state, stamp) = export.parts();
+    let series = state.series_after(None).filter(|(family, ..)| family.name() != TARGET_INFO);
+    resources(series, &origin::targets(state), stamp, options)
+}
+
+impl<'a> Export<'a> {
+    /// What has the series, and the time of their points.
+    fn parts(self) -> (&'a Snapshot, points::Stamp) {
+        match self {
+            Self::Cumulative { state, time_ms } => (state, points::Stamp::Cumulative { time_ms }),
+            Self::Delta(window) => {
+                (window.added(), points::Stamp::Delta { start_ms: window.start_ms(), end_ms: window.end_ms() })
+            }
+        }
+    }
+}
+
+/// Writes these series.
+fn resources<'a>(
+    series: impl Iterator<Item = (&'a FamilyDescriptor, &'a LabelSet, &'a Series)>,
+    targets: &origin::Targets<'_>,
+    stamp: points::Stamp,
+    options: &OtlpOptions,
+) -> Vec<ResourceMetrics> {
     let mut origins: BTreeMap<Origin<'_>, points::Metrics> = BTreeMap::new();
-    let (state, stamp) = match export {
-        Export::Cumulative { state, time_ms } => (state, points::Stamp::Cumulative { time_ms }),
-        Export::Delta(window) => {
-            (window.added(), points::Stamp::Delta { start_ms: window.start_ms(), end_ms: window.end_ms() })
-        }
-    };
-    let targets = origin::targets(state);
-    for family in state.families().filter(|family| family.descriptor().name() != TARGET_INFO) {
-        for (labels, series) in family.series() {
-            let origin = Origin::of(family.descriptor().name(), labels);
-            let attributes = labels.iter().filter(|(name, _)| !origin.has(name));
-            let attributes = attributes.map(|(name, value)| attribute(name, value)).collect();
-            let metrics = origins.entry(origin).or_default();
-            metrics.add(family.descriptor(), attributes, series, stamp, options.histograms);
-        }
+    for (family, labels, series) in series {
+        let origin = Origin::of(family.name(), labels);
+        let attributes = labels.iter().filter(|(name, _)| !origin.has(name));
+        let attributes = attributes.map(|(name, value)| attribute(name, value)).collect();
+        origins.entry(origin).or_default().add(family, attributes, series, stamp, options.histograms);
     }
     origins
         .into_iter()
@@ -107,7 +122,7 @@ pub fn resource_metrics(export: Export<'_>, options: &OtlpOptions) -> Vec<Resour
             (!metrics.is_empty()).then(|| {
                 let (scope, schema_url) = origin.scope(options);
                 ResourceMetrics {
-                    resource: Some(origin.resource(options, &targets)),
+                    resource: Some(origin.resource(options, targets)),
                     scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics, schema_url }],
                     schema_url: String::new(),
                 }

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::{
 use proptest::prelude::*;
 use tributary_proto::Message as _;
 
-use super::{window::Window, *};
+use super::{export::Requests, window::Window, *};
 use crate::{
     Bounds, Delta, ExponentialBuckets, ExponentialHistogram, ExponentialParts, FamilyDescriptor, Gauge, Histogram,
     LabelSet, Number, Value,
@@ -428,8 +428,52 @@ proptest! {
         }
         let all = requests.into_iter().flat_map(|request| request.resource_metrics).collect::<Vec<_>>();
         prop_assert_eq!(totals(&all), expected);
+        // Those that are made when it is their turn are the same.
+        let export = Export::Cumulative { state: &state, time_ms: 9_000 };
+        let lazy: Vec<_> = Requests::new(export, &options(), limit).flat_map(|request| request.resource_metrics).collect();
+        prop_assert_eq!(&lazy, &all);
         // And they are what the protocol says, as protobuf and as its JSON.
         let request = ExportMetricsServiceRequest { resource_metrics: all };
         prop_assert_eq!(&ExportMetricsServiceRequest::decode(&*request.encode_to_vec()).unwrap(), &request);
     }
+}
+
+/// Several jobs with thousands of series each, some of them before and some behind what fits one part.
+#[test]
+fn requests_of_many_series_are_made_in_parts_and_have_each_point_once() {
+    let mut state = Snapshot::new(1_000);
+    state.set_capacity(crate::Capacity::in_parts(false));
+    let mut delta = Delta::new();
+    let target = FamilyDescriptor::new(TARGET_INFO, "Target metadata", "", MetricKind::Gauge).unwrap();
+    for job in 0..3 {
+        let labels = LabelSet::from_pairs([("job", format!("shop-{job}")), ("region", "eu".to_owned())]).unwrap();
+        delta.add(&target, labels, Value::Gauge(Gauge::unsigned(1, 2_000))).unwrap();
+    }
+    for family in ["a_things", "z_things"] {
+        let family = FamilyDescriptor::new(family, "Things.", "", MetricKind::Counter).unwrap();
+        for index in 0..12_345_u64 {
+            let pairs = [("job", format!("shop-{}", index % 3)), ("n", index.to_string())];
+            delta.add(&family, LabelSet::from_pairs(pairs).unwrap(), Value::Counter(index)).unwrap();
+        }
+    }
+    let _applied = state.apply_custom(&delta, 5_000);
+    assert_eq!(state.series_count(), 2 * 12_345 + 3);
+    let export = Export::Cumulative { state: &state, time_ms: 9_000 };
+    let mut requests = Requests::new(export, &options(), requests::MAX_REQUEST_BYTES);
+    let first = requests.next().unwrap();
+    assert!(requests::data_points(&first) < 5_000, "the others are not made yet");
+    let all: Vec<_> = [first].into_iter().chain(requests).collect();
+    assert!(all.len() < 12 && all.iter().all(|request| request.encoded_len() <= requests::MAX_REQUEST_BYTES));
+    assert_eq!(all.iter().map(requests::data_points).sum::<u64>(), 2 * 12_345);
+    let mut seen = BTreeSet::new();
+    for resource in all.into_iter().flat_map(|request| request.resource_metrics) {
+        let attributes = format!("{:?}", resource.resource);
+        assert!(attributes.contains("region"), "what is known of the job is in every part: {attributes}");
+        for metric in resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
+            for point in numbers(metric) {
+                assert!(seen.insert((metric.name.clone(), format!("{:?}", point.attributes))), "{point:?}");
+            }
+        }
+    }
+    assert_eq!(seen.len(), 2 * 12_345);
 }

@@ -24,6 +24,8 @@ pub(super) struct Plan<'s, 'a> {
     additions: Vec<Addition<'a>>,
     /// The overflow series that the plan adds to, by family.
     overflow: BTreeMap<&'a str, Addition<'a>>,
+    /// The labels of those.
+    overflow_labels: LabelSet,
     /// Families that the plan adds.
     new_families: BTreeMap<&'a str, MetricKind>,
     /// What the plan adds to each family.
@@ -39,7 +41,8 @@ impl<'s, 'a> Plan<'s, 'a> {
         let (additions, overflow) = (Vec::new(), BTreeMap::new());
         let (new_families, new_series) = (BTreeMap::new(), BTreeMap::new());
         let total = state.room();
-        Self { state, additions, overflow, new_families, new_series, total, custom: None }
+        let overflow_labels = overflow_labels();
+        Self { state, additions, overflow, overflow_labels, new_families, new_series, total, custom: None }
     }
 
     pub(super) fn of_custom(state: &'s Snapshot) -> Self {
@@ -108,10 +111,10 @@ impl<'s, 'a> Plan<'s, 'a> {
         if name == TARGET_INFO {
             return in_family.series <= MAX_TARGETS;
         }
-        let labels = overflow_labels();
-        let is_there = self.overflow.contains_key(name) || self.state.get(name, &labels).is_some();
+        let labels = &self.overflow_labels;
+        let is_there = self.overflow.contains_key(name) || self.state.get(name, labels).is_some();
         let capacity = self.capacity();
-        is_there || capacity.takes(in_family.and(series_room(name, &labels, value)), capacity.family)
+        is_there || capacity.takes(in_family.and(series_room(name, labels, value)), capacity.family)
     }
 
     /// The kind of a family that exists or is planned.
@@ -173,7 +176,7 @@ impl<'s, 'a> Plan<'s, 'a> {
         start_time_ms: u64,
         applied: &mut Applied,
     ) -> Result<bool, MergeError> {
-        let (name, labels) = (descriptor.name(), overflow_labels());
+        let (name, labels) = (descriptor.name(), self.overflow_labels.clone());
         let planned = self.overflow.get(name).map(|addition| addition.series.clone());
         let series = match planned.or_else(|| self.state.get(name, &labels).cloned()) {
             Some(series) => match self.merged(&series, value, applied)? {

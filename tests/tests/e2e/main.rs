@@ -9,6 +9,7 @@
 //! | `consumer` | the consumer alone, handed batches that a queue would hand it on a bad day |
 //! | `dead_letters` | what is given up is kept, shown, and comes back without counting twice |
 //! | `embedding` | a Worker that is not ours counts exactly on the same queue, and a hostile one spoils nothing |
+//! | `many_series` | tens of thousands of series through the queue: each on `/metrics` and at the collector, also after a restart |
 //! | `shards` | several queues and ledgers: one output, exact, through growth, a queue that fails and a power cut |
 //! | `otel_workers` | Workers with OpenTelemetry's API in Rust and TypeScript count exactly, also where the queue refuses |
 //! | `scrape` | `/metrics` as an HTTP resource: formats, codings, conditions, options, freshness |
@@ -38,6 +39,7 @@ mod dead_letters;
 mod embedding;
 mod http;
 mod ledger;
+mod many_series;
 mod migration;
 mod otel_workers;
 mod otlp;

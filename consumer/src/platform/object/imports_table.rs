@@ -55,7 +55,8 @@ impl Ledger {
             if outcome == Outcome::Applied {
                 let exported = Exported::with_totals(exported, &before, import.totals(), now)
                     .map_err(|error| Failure::Platform(error.to_string()))?;
-                self.write_book(loaded, vec![insert(&record), super::otlp::exported_statement(&exported)?])?;
+                let exported = super::otlp::exported_statements(&exported)?;
+                self.write_book(loaded, [insert(&record)].into_iter().chain(exported).collect())?;
             }
             Ok(ImportResponse { outcome: outcome.into(), record: Some(record), why: String::new() })
         });

@@ -5,13 +5,10 @@
 
 use std::time::Duration;
 
+use tributary_proto::Message as _;
 use tributary_telemetry::{
     Snapshot,
-    otlp::{
-        Export, OtlpOptions,
-        requests::{MAX_REQUEST_BYTES, split},
-        resource_metrics,
-    },
+    otlp::{Export, OtlpOptions, export::Requests, requests::MAX_REQUEST_BYTES},
 };
 use worker::{Method, Request, RequestInit, SqlStorageValue};
 
@@ -24,7 +21,7 @@ use crate::{
         config::{OtlpConfig, Temporality},
         exporter::{End, MAX_RUN, Outbox, OutboxFailure, Report, send_parts, send_totals},
         metrics,
-        queue::{self, Exported, Part, next_window},
+        queue::{self, Exported, Head, MAX_PIECE_BYTES, Part, Piece, next_window},
     },
     platform::{
         collector::HttpCollector,
@@ -144,7 +141,7 @@ impl Ledger {
             Temporality::Cumulative => {
                 let requests = self.with_loaded(|loaded| {
                     let export = Export::Cumulative { state: &read(loaded, now)?, time_ms: now };
-                    Ok(split(resource_metrics(export, &options), MAX_REQUEST_BYTES))
+                    Ok(Requests::new(export, &options, MAX_REQUEST_BYTES))
                 })?;
                 Ok(send_totals(requests, &collector).await)
             }
@@ -168,9 +165,9 @@ impl Ledger {
             let Some((parts, next)) = next_window(&exported, &state, options, MAX_REQUEST_BYTES, now) else {
                 return Ok(());
             };
-            let mut statements: Vec<Statement> = parts.into_iter().map(insert).collect();
-            statements.push(exported_statement(&next)?);
-            self.transaction(statements)
+            // Each is made when it is written: all at once would be as long as the state, twice.
+            let parts = parts.map(|request| insert(request.encode_to_vec()));
+            self.transaction(parts.chain(exported_statements(&next)?))
         })
     }
 
@@ -192,16 +189,26 @@ impl Ledger {
     fn exported(&self) -> Result<Option<Exported>, Failure> {
         let Some(row) = self.sql().exec(queue::SELECT_EXPORTED, None)?.raw().next() else { return Ok(None) };
         let corrupt = || Failure::Platform("the state that was exported last is corrupt".to_owned());
-        let [SqlStorageValue::Integer(time_ms), SqlStorageValue::Integer(checksum), SqlStorageValue::Blob(bytes)] =
+        let [SqlStorageValue::Integer(time_ms), SqlStorageValue::Integer(checksum), SqlStorageValue::Blob(state)] =
             <[SqlStorageValue; 3]>::try_from(row?).map_err(|_| corrupt())?
         else {
             return Err(corrupt());
         };
-        if i64::from(crc32fast::hash(&bytes)) != checksum {
-            return Err(corrupt());
-        }
-        let state = Snapshot::decode(&bytes).map_err(|_| corrupt())?;
-        Ok(Some(Exported { state, time_ms: u64::try_from(time_ms).map_err(|_| corrupt())? }))
+        let head = Head { time_ms: u64::try_from(time_ms).map_err(|_| corrupt())?, checksum, state };
+        let mut is_whole = true;
+        // Row by row, so that they are not there twice.
+        let pieces = self.sql().exec(queue::SELECT_PIECES, None)?.raw().map_while(|row| {
+            let piece = match row.map(<[SqlStorageValue; 2]>::try_from) {
+                Ok(Ok([SqlStorageValue::Integer(checksum), SqlStorageValue::Blob(bytes)])) => Piece { checksum, bytes },
+                _ => {
+                    is_whole = false;
+                    return None;
+                }
+            };
+            Some(piece)
+        });
+        let exported = Exported::of_rows(head, pieces);
+        exported.filter(|_| is_whole).map(Some).ok_or_else(corrupt)
     }
 
     fn part_behind(&self, place: u64) -> Result<Option<Part>, Failure> {
@@ -231,11 +238,15 @@ fn read(loaded: &Book, now: u64) -> Result<Snapshot, Failure> {
 }
 
 /// Writes the state that was exported last.
-pub(super) fn exported_statement(exported: &Exported) -> Result<Statement, Failure> {
-    let bytes = exported.state.encode();
-    let checksum = crc32fast::hash(&bytes);
-    let values = vec![integer(exported.time_ms)?, integer(checksum.into())?, SqlStorageValue::Blob(bytes)];
-    Ok((queue::UPSERT_EXPORTED, values))
+pub(super) fn exported_statements(exported: &Exported) -> Result<impl Iterator<Item = Statement> + use<>, Failure> {
+    let (Head { time_ms, checksum, state }, pieces) = exported.rows(MAX_PIECE_BYTES);
+    let head = vec![integer(time_ms)?, SqlStorageValue::Integer(checksum), SqlStorageValue::Blob(state)];
+    let pieces = (0..).zip(pieces).map(|(id, Piece { checksum, bytes })| {
+        let values =
+            vec![SqlStorageValue::Integer(id), SqlStorageValue::Integer(checksum), SqlStorageValue::Blob(bytes)];
+        (queue::INSERT_PIECE, values)
+    });
+    Ok([(queue::DELETE_PIECES, Vec::new()), (queue::UPSERT_EXPORTED, head)].into_iter().chain(pieces))
 }
 
 fn insert(body: Vec<u8>) -> Statement {
