@@ -163,6 +163,37 @@ fn what_workers_record_with_opentelemetry_is_exact_beside_the_flags() {
     check_openmetrics(&shops.get("/metrics", "application/openmetrics-text;version=1.0.0").unwrap().body, 200);
 }
 
+/// A variable says who a Worker is: in one language as in the other, and of an instance nothing.
+#[test]
+fn what_a_worker_says_of_itself_is_its_job_and_its_target_info() {
+    let (folder, backend) = (TempDir::new().unwrap(), backend());
+    let attributes =
+        "service.namespace=eu,service.version=7,deployment.environment.name=a%20test,service.instance.id=i-1";
+    let shops = start(&folder, &backend, &[("OTEL_RESOURCE_ATTRIBUTES", attributes)]);
+    for Shop { name, .. } in SHOPS {
+        shops.call("POST", name, "/?country=SE&items=3").unwrap();
+    }
+    for Shop { name, noun } in SHOPS {
+        let job = format!("eu/{name}");
+        let metrics = eventually(LIMIT, "an order", || {
+            let metrics = shops.metrics()?;
+            let labels = [("country", "SE"), ("job", job.as_str()), ("otel_scope_name", name)];
+            match metrics.find(&format!("{name}_{noun}s_total"), &labels) {
+                Some(1.0) => Ok(metrics),
+                found => Err(format!("{found:?}")),
+            }
+        });
+        let job = format!("job=\"{job}\"");
+        let infos: Vec<_> = metrics.series("target_info").filter(|(series, _)| series.contains(&job)).collect();
+        let [(info, 1.0)] = infos.as_slice() else { panic!("{infos:?}") };
+        for label in ["deployment_environment_name=\"a test\"", "service_version=\"7\"", "telemetry_sdk_language="] {
+            assert!(info.contains(label), "{info}");
+        }
+        let of_instance: Vec<_> = metrics.all().filter(|(series, _)| series.contains("i-1")).collect();
+        assert_eq!(of_instance, []);
+    }
+}
+
 #[test]
 fn a_queue_that_refuses_for_a_while_costs_no_recording_and_doubles_none() {
     let (folder, backend) = (TempDir::new().unwrap(), backend());
