@@ -54,7 +54,7 @@ fn bundle() -> String {
     let output = Command::new(repository.join("wrangler/node_modules/.bin/esbuild"))
         .arg(repository.join("emitter/npm/bench/worker.ts"))
         .args(["--bundle", "--format=esm", "--conditions=workerd,browser", "--log-level=warning"])
-        .arg(format!("--tsconfig={}", repository.join("emitter/npm/example/tsconfig.json").display()))
+        .arg(format!("--tsconfig={}", repository.join("emitter/npm/example/tsconfig.bundle.json").display()))
         .output()
         .expect("esbuild runs: make setup");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
