@@ -43,6 +43,15 @@ fn the_dependencies_are_those_of_the_example() {
 }
 
 #[test]
+fn the_tool_is_of_the_version_of_the_library() {
+    let workspace = file("../../Cargo.toml");
+    let version = workspace.split("\nworker = { version = \"=").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    for page in ["../../docs/otel.md", "../../docs/embedding.md"] {
+        assert!(file(page).contains(&format!("`cargo install worker-build@{version}`")), "{page}, {version}");
+    }
+}
+
+#[test]
 fn the_variables_of_the_resource_say_what_the_page_says() {
     let [_, _, variables, _] = blocks("toml").try_into().unwrap();
     let lookup = |name: &str| {
