@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run deploy status rollback destroy redrive import cloud test build chaos bench load size scale npm lint fmt setup clean
+.PHONY: help run deploy status rollback destroy redrive import cloud test build chaos bench load otel-load size scale npm lint fmt setup clean
 
 # The tools that setup found or built.
 TOOLS := . .run/tools.env;
@@ -12,7 +12,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEPLOYER = $(TOOLS) cargo build --quiet -p tributary-deployer && exec $(TARGET)/debug/tributary-deployer
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "make run takes PORT=8787 BACKEND_PORT= TRAFFIC=20 (resolves per second, 0: none) STATE=<file> ACCOUNT_ID=demo"
 	@echo "CONFIDENCE_CLIENT_SECRET= (the real state and backend), and the Workers' own variables, e.g. FLUSH_INTERVAL_MS=."
@@ -66,6 +66,11 @@ load: build ## Measure in workerd what the pipeline costs, the queue's way into 
 	@$(TOOLS) SECONDS=$(or $(SECONDS),180) cargo run --quiet -p tributary-tests --bin load
 	@$(TOOLS) cargo bench -p tributary-tests --bench scrape
 
+otel-load: setup ## Measure in workerd what a Worker pays to record with OpenTelemetry, beside one POST an invocation (SECONDS=180)
+	@$(TOOLS) wrangler/build.sh tests/otel
+	@$(TOOLS) wrangler/npm.sh
+	@$(TOOLS) SECONDS=$(or $(SECONDS),180) cargo run --quiet -p tributary-tests --bin load -- otel
+
 size: build ## Say what takes the space of each Worker
 	@$(TOOLS) wrangler/build.sh emitter/example tests/floor
 	@for worker in producer consumer emitter/example tests/floor; do \
@@ -85,4 +90,4 @@ setup: ## Install what is missing (Rust target, worker-build, wasm-bindgen, prot
 
 clean: ## Remove builds, local state and logs
 	rm -rf .run producer/build producer/build-* consumer/build emitter/example/build emitter/otel/example/build \
-		emitter/npm/dist emitter/npm/example/build tests/floor/build "$(TARGET)"
+		emitter/npm/dist emitter/npm/example/build tests/floor/build tests/otel/build "$(TARGET)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the named Workers (producer, consumer, emitter/example, emitter/otel/example) for workerd, into <worker>/build; a
-# Worker whose sources have not changed since its last build is left alone. `<worker>+<feature>` builds it with a feature of its
+# Builds the named Workers (producer, consumer, emitter/example, emitter/otel/example, tests/floor, tests/otel) for workerd, into
+# <worker>/build; a Worker whose sources have not changed since its last build is left alone. `<worker>+<feature>` builds it with a feature of its
 # crate, into <worker>/build-<feature>, for a measurement. Needs the environment that setup.sh writes.
 set -euo pipefail
 
@@ -11,7 +11,7 @@ fingerprint() {
     local sources=(proto telemetry state "$1")
     # The consumer is the one that has nothing to send.
     [ "$1" = consumer ] || sources+=(emitter/src emitter/Cargo.toml)
-    [ "$1" != emitter/otel/example ] || sources+=(emitter/otel/src emitter/otel/Cargo.toml)
+    case $1 in emitter/otel/example | tests/otel) sources+=(emitter/otel/src emitter/otel/Cargo.toml) ;; esac
     {
         find "${sources[@]}" \( -path "$1/build" -o -path "$1/build-*" \) -prune -o \
             -type f \( -name '*.rs' -o -name '*.proto' -o -name 'Cargo.toml' -o -name '*.js' -o -name '*.css' -o -name '*.html' \) -print0

@@ -14,6 +14,6 @@ sources=$(find dist example/src example/*.json example/*.toml ../../wrangler/pac
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 rm -rf example/build
-(cd example && CI=1 WRANGLER_SEND_METRICS=false wrangler deploy --dry-run --outdir build >"$log" 2>&1) \
+(cd example && CI=1 WRANGLER_SEND_METRICS=false wrangler deploy --dry-run --tsconfig tsconfig.bundle.json --outdir build >"$log" 2>&1) \
     || { cat "$log" >&2; exit 1; }
 echo "$sources" >example/build/.sources

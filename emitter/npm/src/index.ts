@@ -7,9 +7,22 @@ export {
   type Options,
   type QueueBinding,
   type Source,
+  type Taken,
   type UpDownCounter,
 } from "./tributary.ts";
 export type { Environment } from "./environment.ts";
-export type { Collected } from "./flusher.ts";
-export type { Attributes, AttributeValue, Resource } from "./otlp.ts";
+export type {
+  Attributes,
+  AttributeValue,
+  Buckets,
+  ExponentialPoint,
+  Head,
+  HistogramPoint,
+  Metric,
+  NumberPoint,
+  Point,
+  Resource,
+  Scope,
+  ScopeMetrics,
+} from "./otlp.ts";
 export type { CounterOptions, HistogramOptions, InstrumentOptions } from "./registry.ts";

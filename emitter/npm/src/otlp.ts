@@ -78,6 +78,18 @@ export interface ExponentialPoint extends Observed {
 /** A point, of the kind of its metric. */
 export type Point = NumberPoint | HistogramPoint | ExponentialPoint;
 
+/** A metric with its points, all of its kind. */
+export interface Metric {
+  readonly head: Head;
+  readonly points: readonly Point[];
+}
+
+/** What one part of the program measured. */
+export interface ScopeMetrics {
+  readonly scope: Scope;
+  readonly metrics: readonly Metric[];
+}
+
 const DELTA = 1;
 
 function anyValue(value: AttributeValue | null | undefined): Uint8Array {

@@ -14,6 +14,7 @@ import {
   type Point,
   type Resource,
   type Scope,
+  type ScopeMetrics,
 } from "./otlp.ts";
 import { Writer } from "./protobuf.ts";
 
@@ -66,8 +67,27 @@ function jobBytes(attributes: Attributes): number {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
+/** Encoded ResourceMetrics, each for one message, and how many points were larger than a message. */
+export interface Packed {
+  readonly messages: Uint8Array[];
+  readonly tooLarge: number;
+}
+
+/** Writes what all these scopes measured. */
+export function pack(bounds: Bounds, resource: Resource, scopes: readonly ScopeMetrics[]): Packed {
+  const packer = new Packer(bounds, resource);
+  for (const { scope, metrics } of scopes) {
+    packer.scope(scope);
+    for (const { head, points } of metrics) {
+      packer.metric(head);
+      for (const point of points) packer.point(point);
+    }
+  }
+  return packer.finish();
+}
+
 /** Fills messages, one after the other. */
-export class Packer {
+class Packer {
   readonly #bounds: Bounds;
   readonly #resource: Uint8Array;
   readonly #schemaUrl: string;
@@ -143,8 +163,7 @@ export class Packer {
     this.#push(encoded, alone, buckets);
   }
 
-  /** The encoded ResourceMetrics, and how many points were larger than a message. */
-  finish(): { messages: Uint8Array[]; tooLarge: number } {
+  finish(): Packed {
     this.#finish();
     return { messages: this.#done, tooLarge: this.#tooLarge };
   }

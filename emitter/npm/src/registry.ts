@@ -2,7 +2,6 @@
 // take is counted. Past a bound a family has one more series, labelled as the OpenTelemetry specification names it, and all
 // that has no place of its own is recorded there.
 
-import type { Collected } from "./flusher.ts";
 import {
   MAX_BOUNDS,
   MAX_FAMILIES,
@@ -13,8 +12,8 @@ import {
   MAX_MESSAGE_SERIES,
   MAX_SERIES,
 } from "./limits.ts";
-import type { Attributes, Head, Point, Resource, Scope } from "./otlp.ts";
-import { Packer, type Bounds } from "./pack.ts";
+import type { Attributes, Head, Metric, Point } from "./otlp.ts";
+import type { Bounds } from "./pack.ts";
 
 /** What one message holds. */
 export const BOUNDS: Bounds = {
@@ -46,6 +45,15 @@ export interface CounterOptions extends InstrumentOptions {
 export interface HistogramOptions extends InstrumentOptions {
   /** Upper bounds, inclusive, increasing; at most 512. */
   readonly boundaries?: readonly number[];
+}
+
+/** What was recorded. It is not given again. */
+export interface Recorded {
+  readonly metrics: readonly Metric[];
+  /** Values that no series can have. */
+  readonly invalid: number;
+  /** Recordings past the bound on families. */
+  readonly limited: number;
 }
 
 interface Series {
@@ -141,28 +149,25 @@ export class Registry {
   }
 
   /** Takes what was recorded since the last time. */
-  drain(resource: Resource, scope: Scope, nowMs: number): Collected {
-    const packer = new Packer(BOUNDS, resource);
-    packer.scope(scope);
+  drain(nowMs: number): Recorded {
+    const metrics: Metric[] = [];
     const startNanos = nanos(Math.min(this.#startMs ?? nowMs, nowMs));
     const timeNanos = nanos(nowMs);
     for (const family of this.#families.values()) {
       const all = family.overflow === undefined ? family.series.values() : [...family.series.values(), family.overflow];
-      let isOpen = false;
+      const points: Point[] = [];
       for (const series of all) {
         if (!series.isTouched) continue;
-        if (!isOpen) packer.metric(family.head);
-        isOpen = true;
-        packer.point(point(family, series, startNanos, timeNanos));
+        points.push(point(family, series, startNanos, timeNanos));
         series.isTouched = false;
         series.value = 0;
         series.counts.fill(0);
       }
+      if (points.length > 0) metrics.push({ head: family.head, points });
     }
-    const { messages, tooLarge } = packer.finish();
-    const collected = { resourceMetrics: messages, invalid: this.#invalid + tooLarge, limited: this.#limited };
+    const recorded = { metrics, invalid: this.#invalid, limited: this.#limited };
     [this.#invalid, this.#limited, this.#startMs, this.#hasRecorded] = [0, 0, nowMs, false];
-    return collected;
+    return recorded;
   }
 
   #place(family: Family, attributes: Attributes): Series {

@@ -9,12 +9,13 @@ import {
   type MetricReaderOptions,
   type ResourceMetrics,
 } from "@opentelemetry/sdk-metrics";
-import type { Collected } from "./flusher.ts";
 import { MAX_SERIES } from "./limits.ts";
-import type { Attributes, Head, Resource, Scope } from "./otlp.ts";
-import { Packer, type Bounds } from "./pack.ts";
-import { BOUNDS, seriesKey } from "./registry.ts";
-import type { Source, Tributary } from "./tributary.ts";
+import type { Attributes, Head, Metric, Point, Resource, Scope } from "./otlp.ts";
+import { seriesKey } from "./registry.ts";
+import type { Source, Taken, Tributary } from "./tributary.ts";
+
+/** Time that the callback of an observable instrument may take, in milliseconds: what else is recorded waits for it. */
+export const OBSERVE_TIMEOUT_MS = 2_000;
 
 /**
  * A reader that is emptied by `Tributary.flush`, in the `waitUntil` of a request: a Worker has no timers between requests.
@@ -29,15 +30,15 @@ export class TributaryReader extends MetricReader implements Source {
     tributary.addSource(this);
   }
 
-  async take(resource: Resource): Promise<Collected> {
+  async take(resource: Resource): Promise<Taken | undefined> {
     let metrics: ResourceMetrics;
     try {
-      const { resourceMetrics, errors } = await this.collect();
+      const { resourceMetrics, errors } = await this.collect({ timeoutMillis: OBSERVE_TIMEOUT_MS });
       if (errors.length > 0) console.error("tributary: an observable callback failed", errors[0]);
       metrics = resourceMetrics;
     } catch {
       // Shut down, or not the reader of a provider.
-      return { resourceMetrics: [], invalid: 0, limited: 0 };
+      return undefined;
     }
     return this.#converter.convert(metrics, resource);
   }
@@ -47,37 +48,35 @@ export class TributaryReader extends MetricReader implements Source {
   protected override async onForceFlush(): Promise<void> {}
 }
 
-/** Writes what an SDK collected as messages. */
+/** Writes what an SDK collected as this package's points. */
 export class Converter {
-  readonly #bounds: Bounds;
   /** Series of sums that were sent: that nothing was added to one is no news. */
   readonly #known = new Set<string>();
 
-  constructor(bounds: Bounds = BOUNDS) {
-    this.#bounds = bounds;
-  }
-
-  convert({ resource, scopeMetrics }: ResourceMetrics, environment: Resource): Collected {
+  convert({ resource, scopeMetrics }: ResourceMetrics, environment: Resource): Taken {
     const own = resource.attributes as Attributes;
     const service = String(own["service.name"] ?? "unknown_service");
     const isUnknown = service.startsWith("unknown_service");
     const attributes = { ...environment.attributes, ...own };
     if (isUnknown) attributes["service.name"] = environment.attributes["service.name"];
-    const packer = new Packer(this.#bounds, { attributes, schemaUrl: resource.schemaUrl });
     let invalid = 0;
-    for (const { scope, metrics } of scopeMetrics) {
-      packer.scope(scope as Scope);
-      for (const metric of metrics) invalid += this.#metric(packer, scope, metric);
-    }
-    const { messages, tooLarge } = packer.finish();
-    return { resourceMetrics: messages, invalid: invalid + tooLarge, limited: 0 };
+    const scopes = scopeMetrics.map(({ scope, metrics }) => ({
+      scope: scope as Scope,
+      metrics: metrics.map((metric): Metric => {
+        const { name, description, unit } = metric.descriptor;
+        const { points, invalid: none } = this.#points(scope, metric);
+        invalid += none;
+        return { head: { name, description, unit, kind: kindOf(metric) }, points };
+      }),
+    }));
+    return { resource: { attributes, schemaUrl: resource.schemaUrl }, scopes, invalid };
   }
 
-  /** How many of its points are none. */
-  #metric(packer: Packer, scope: Scope, metric: MetricData): number {
-    const { name, description, unit, valueType } = metric.descriptor;
+  /** The points of a metric, and how many are none. */
+  #points(scope: Scope, metric: MetricData): { points: Point[]; invalid: number } {
+    const { name, valueType } = metric.descriptor;
+    const points: Point[] = [];
     let invalid = 0;
-    packer.metric({ name, description, unit, kind: kindOf(metric) });
     switch (metric.dataPointType) {
       case DataPointType.SUM:
       case DataPointType.GAUGE: {
@@ -87,26 +86,26 @@ export class Converter {
           if (!Number.isFinite(value) || (isSum && metric.isMonotonic && value < 0)) invalid += 1;
           else if (!isSum || this.#isNews(scope, name, point)) {
             const isInteger = VALUE_TYPE_INT === valueType && Number.isInteger(value) && Math.abs(value) < 2 ** 63;
-            packer.point({ ...observed(point), ...(isSum ? {} : { startNanos: 0n }), value: isInteger ? BigInt(value) : value });
+            points.push({ ...observed(point), ...(isSum ? {} : { startNanos: 0n }), value: isInteger ? BigInt(value) : value });
           }
         }
-        return invalid;
+        return { points, invalid };
       }
       case DataPointType.HISTOGRAM:
         for (const point of metric.dataPoints) {
           const { count, sum, buckets } = point.value;
           if (sum !== undefined && !Number.isFinite(sum)) invalid += 1;
-          else packer.point({ ...observed(point), count, sum, bounds: buckets.boundaries, counts: buckets.counts });
+          else points.push({ ...observed(point), count, sum, bounds: buckets.boundaries, counts: buckets.counts });
         }
-        return invalid;
+        return { points, invalid };
       case DataPointType.EXPONENTIAL_HISTOGRAM:
         for (const point of metric.dataPoints) {
           const { count, sum, scale, zeroCount, positive, negative } = point.value;
           const sides = { positive: buckets(positive), negative: buckets(negative) };
           if (sum !== undefined && !Number.isFinite(sum)) invalid += 1;
-          else packer.point({ ...observed(point), count, sum, scale, zeroCount, zeroThreshold: 0, ...sides });
+          else points.push({ ...observed(point), count, sum, scale, zeroCount, zeroThreshold: 0, ...sides });
         }
-        return invalid;
+        return { points, invalid };
     }
   }
 

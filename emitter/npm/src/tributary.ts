@@ -1,12 +1,13 @@
 // The face of the package.
 
 import { configure, queueBinding, type Config, type Environment } from "./environment.ts";
-import { Flusher, type Collected } from "./flusher.ts";
+import { Flusher } from "./flusher.ts";
 import { MAX_NAME_BYTES } from "./limits.ts";
 import type { Outgoing } from "./outbox.ts";
-import type { Attributes, Resource } from "./otlp.ts";
+import type { Attributes, Resource, ScopeMetrics } from "./otlp.ts";
+import { pack } from "./pack.ts";
 import { Queues } from "./queues.ts";
-import { Registry, type CounterOptions, type HistogramOptions, type InstrumentOptions, type Recorder } from "./registry.ts";
+import { BOUNDS, Registry, type CounterOptions, type HistogramOptions, type InstrumentOptions, type Recorder } from "./registry.ts";
 import { send, type Port } from "./send.ts";
 
 /** What this package needs of a queue binding. */
@@ -20,10 +21,22 @@ export interface HandlerContext {
   waitUntil(promise: Promise<unknown>): void;
 }
 
+/** What a source gave. It is not given again. */
+export interface Taken {
+  /** Who says it: what the environment says about the Worker, and what the source knows beside it. */
+  readonly resource: Resource;
+  readonly scopes: readonly ScopeMetrics[];
+  /** Points that are none. */
+  readonly invalid: number;
+}
+
 /** Something that aggregates, such as OpenTelemetry's SDK. */
 export interface Source {
-  /** Takes what was recorded since the last time. `resource` is what the environment says about the Worker. */
-  take(resource: Resource): Promise<Collected>;
+  /**
+   * Takes what was recorded since the last time, `undefined` where there is nothing any more. `resource` is what the
+   * environment says about the Worker. All that is recorded elsewhere waits for it.
+   */
+  take(resource: Resource): Promise<Taken | undefined>;
 }
 
 /** A count that only grows. */
@@ -165,14 +178,25 @@ export class Tributary {
   }
 
   async #collect(flusher: Flusher, resource: Resource): Promise<void> {
-    let dropped = 0;
+    let [dropped, isDrained] = [0, false];
     // What is taken is the flusher's before anybody waits again: a flush that is cut off loses nothing.
-    const add = (collected: Collected): void => {
-      dropped += collected.invalid + collected.limited;
-      flusher.addPoints(collected);
+    const add = ({ resource: own, scopes, invalid }: Taken): void => {
+      // What is recorded without an SDK goes with the first that speaks of the same service: one message where it fits, and
+      // one `target_info`.
+      const isOurs = !isDrained && service(own) === service(resource);
+      const recorded = isOurs ? this.#registry.drain(Date.now()) : { metrics: [], invalid: 0, limited: 0 };
+      isDrained ||= isOurs;
+      const all = [{ scope: { name: this.name }, metrics: recorded.metrics }, ...scopes];
+      const { messages, tooLarge } = pack(BOUNDS, own, all);
+      const [none, limited] = [invalid + recorded.invalid + tooLarge, recorded.limited];
+      dropped += none + limited;
+      flusher.addPoints({ resourceMetrics: messages, invalid: none, limited });
     };
-    add(this.#registry.drain(resource, { name: this.name }, Date.now()));
-    for (const source of this.#sources) add(await source.take(resource));
+    for (const source of this.#sources) {
+      const taken = await source.take(resource);
+      if (taken !== undefined) add(taken);
+    }
+    if (!isDrained) add({ resource, scopes: [], invalid: 0 });
     if (dropped > 0) {
       console.warn(`tributary: ${dropped} recordings dropped: values that no series can have, or too many families`);
     }
@@ -184,6 +208,11 @@ export class Tributary {
     if (typeof queue !== "object" || queue === null) throw new Error(`there is no queue binding ${binding}`);
     return queue as QueueBinding;
   }
+}
+
+/** What `job` is made of. */
+function service({ attributes }: Resource): string {
+  return JSON.stringify([attributes["service.namespace"] ?? "", attributes["service.name"] ?? ""].map(String));
 }
 
 function adder(to: Recorder): Counter & UpDownCounter {

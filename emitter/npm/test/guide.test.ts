@@ -27,6 +27,20 @@ test("the code is that of the examples", () => {
   assert.equal(wrangler, read("emitter/npm/example/wrangler.toml").replace("tributary-npm-example", "hello"));
 });
 
+test("what goes into a wrangler.jsonc is what is in the wrangler.toml", () => {
+  const [, json] = read("docs/otel.md").match(/`("queues": [^`]+)`/)!;
+  const [producer, ...others] = JSON.parse(`{${json}}`).queues.producers;
+  assert.deepEqual(others, []);
+  const toml = Object.entries(producer).map(([key, value]) => `${key} = "${value}"\n`);
+  assert.ok(read("emitter/npm/example/wrangler.toml").includes(`[[queues.producers]]\n${toml.join("")}`));
+});
+
+test("the versions of OpenTelemetry are those that the package asks for", () => {
+  const { peerDependencies } = JSON.parse(read("emitter/npm/package.json"));
+  const least = ["api", "sdk-metrics"].map((name) => peerDependencies[`@opentelemetry/${name}`].match(/^>=(\d+\.\d+)/)[1]);
+  assert.ok(read("docs/otel.md").includes(`versions ${least.join(" and ").replaceAll(".0", "")},`), `${least}`);
+});
+
 test("the fifteen lines count", async () => {
   const receiver = new Receiver();
   const send = async (body: Uint8Array): Promise<void> => receiver.take(body);

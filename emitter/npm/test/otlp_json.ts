@@ -1,6 +1,6 @@
 // OTLP's JSON mapping, as the vectors have it, as this package's points.
 
-import type { AttributeValue, Attributes, Buckets, Head, Point, Resource, Scope } from "../src/otlp.ts";
+import type { AttributeValue, Attributes, Buckets, Head, Metric, Point, Resource, ScopeMetrics } from "../src/otlp.ts";
 
 type Json = any; // eslint-disable-line
 
@@ -21,7 +21,7 @@ export function resource(json: Json): Resource {
   return { attributes: attributes(json.resource.attributes), schemaUrl: json.schemaUrl };
 }
 
-export function scopes(json: Json): { scope: Scope; metrics: { head: Head; points: Point[] }[] }[] {
+export function scopes(json: Json): ScopeMetrics[] {
   return json.scopeMetrics.map((scope: Json) => ({
     scope: {
       name: scope.scope.name,
@@ -33,7 +33,7 @@ export function scopes(json: Json): { scope: Scope; metrics: { head: Head; point
   }));
 }
 
-function metric(json: Json): { head: Head; points: Point[] } {
+function metric(json: Json): Metric {
   const { name, description = "", unit = "" } = json;
   const of = (kind: Head["kind"], points: Point[]) => ({ head: { name, description, unit, kind }, points });
   if (json.gauge) return of("gauge", json.gauge.dataPoints.map(number));

@@ -4,13 +4,16 @@ import "./resolve.mjs";
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import type { ResourceMetrics } from "@opentelemetry/sdk-metrics";
-import { Receiver, fields } from "./decode.ts";
+import { Receiver, fields, nested, string } from "./decode.ts";
 
 const { AggregationType, MeterProvider } = await import("@opentelemetry/sdk-metrics");
+const { resourceFromAttributes } = await import("@opentelemetry/resources");
 const { ProtobufMetricsSerializer } = await import("@opentelemetry/otlp-transformer");
 const { ValueType } = await import("@opentelemetry/api");
 const { Tributary } = await import("../src/index.ts");
-const { Converter, TributaryReader } = await import("../src/sdk.ts");
+const { Converter, OBSERVE_TIMEOUT_MS, TributaryReader } = await import("../src/sdk.ts");
+const { pack } = await import("../src/pack.ts");
+const { BOUNDS } = await import("../src/registry.ts");
 
 class Queue {
   readonly receiver = new Receiver();
@@ -61,7 +64,7 @@ test("every kind of instrument arrives as what was added, beside what is recorde
     await metrics.flushing(environment);
   }
   const { receiver } = queue;
-  assert.equal(receiver.sequences.size, 8, "a message for each resource");
+  assert.equal(receiver.sequences.size, 4, "one message a flush, with all of it");
   assert.deepEqual(
     receiver.integers,
     new Map([["plain{}", 4], ["count{country=SE}", 8], ["open{}", 2], ["total{a=1,b=2}", 40], ["level{}", -4]]),
@@ -75,6 +78,74 @@ test("every kind of instrument arrives as what was added, beside what is recorde
   count.add(1);
   await metrics.flushing(environment);
   assert.equal(receiver.integers.get("count{country=SE}"), 8);
+});
+
+/** The attributes of the resources that a message says. */
+function resources(message: Uint8Array): Record<string, string>[] {
+  return nested(fields(message), 9).map((metrics) =>
+    Object.fromEntries(nested(nested(metrics, 1)[0]!, 1).map((pair) => [string(pair, 1), string(nested(pair, 2)[0]!, 1)])),
+  );
+}
+
+test("what is recorded with and without the SDK is one message of one resource, and more where it is too large for one", async () => {
+  const queue = new Queue();
+  const environment = { DELTAS: queue, FLUSH_INTERVAL_MS: "0", OTEL_RESOURCE_ATTRIBUTES: "service.version=7,service.namespace=eu" };
+  const metrics = new Tributary("shop");
+  const provider = new MeterProvider({ readers: [new TributaryReader(metrics)] });
+  const [plain, sdk] = [metrics.counter("plain"), provider.getMeter("shop").createCounter("sdk", { valueType: ValueType.INT })];
+  const record = async (series: number) => {
+    for (let n = 0; n < series; n += 1) [plain, sdk].forEach((counter) => counter.add(1, { n: `${n}`.padStart(200, "0") }));
+    await metrics.flushing(environment);
+  };
+  await record(1);
+  assert.equal(queue.bodies.length, 1);
+  const [resource, ...others] = resources(queue.bodies[0]!);
+  assert.deepEqual(others, []);
+  const { "service.name": name, "service.namespace": namespace, "service.version": version } = resource!;
+  assert.deepEqual([name, namespace, version, resource!["telemetry.sdk.language"]], ["shop", "eu", "7", "nodejs"]);
+  // Two fill a message, and neither fits beside the other.
+  await record(400);
+  assert.ok(queue.bodies.length >= 3 && queue.receiver.largestBytes <= 120_000, `${queue.bodies.length} messages`);
+  const all = (name: string) => [...queue.receiver.integers].filter(([series]) => series.startsWith(name));
+  for (const name of ["plain", "sdk"]) {
+    assert.equal(all(name).length, 400);
+    assert.equal(all(name).reduce((sum, [, count]) => sum + count, 0), 401);
+  }
+  // Nothing of one kind is no reason for another resource: `target_info` stays as it is.
+  plain.add(1);
+  await metrics.flushing(environment);
+  assert.deepEqual(resources(queue.bodies.at(-1)!), [resource]);
+});
+
+test("an SDK that speaks of another service has messages of its own", async () => {
+  const queue = new Queue();
+  const metrics = new Tributary("shop");
+  const resource = resourceFromAttributes({ "service.name": "tills" });
+  const provider = new MeterProvider({ readers: [new TributaryReader(metrics)], resource });
+  metrics.counter("plain").add(3);
+  provider.getMeter("shop").createCounter("sdk", { valueType: ValueType.INT }).add(4);
+  await metrics.flushing({ DELTAS: queue, FLUSH_INTERVAL_MS: "0" });
+  assert.deepEqual(queue.bodies.flatMap(resources).map((own) => own["service.name"]), ["tills", "shop"]);
+  assert.deepEqual(queue.receiver.integers, new Map([["sdk{}", 4], ["plain{}", 3]]));
+});
+
+test("a callback that never ends holds up nothing else", async () => {
+  const queue = new Queue();
+  const error = mock.method(console, "error", () => {});
+  const waits: number[] = [];
+  const timers = mock.method(globalThis, "setTimeout", (call: () => void, milliseconds: number) => {
+    waits.push(milliseconds);
+    setImmediate(call);
+  });
+  const metrics = new Tributary("shop");
+  const meter = new MeterProvider({ readers: [new TributaryReader(metrics)] }).getMeter("shop");
+  meter.createObservableGauge("hangs").addCallback(() => new Promise(() => {}));
+  meter.createCounter("count").add(3);
+  metrics.counter("plain").add(2);
+  await metrics.flushing({ DELTAS: queue, FLUSH_INTERVAL_MS: "0" });
+  [timers, error].forEach(({ mock }) => mock.restore());
+  assert.ok(waits.includes(OBSERVE_TIMEOUT_MS), `${waits}`);
+  assert.deepEqual([queue.receiver.doubles, queue.receiver.integers], [new Map([["count{}", 3]]), new Map([["plain{}", 2]])]);
 });
 
 test("a level that stays is no message", async () => {
@@ -154,8 +225,9 @@ test("the bytes say what OpenTelemetry's own serializer says", async () => {
   [0, 1, 2, 300, 0.001].forEach((value) => exponential.record(value));
   ({ resourceMetrics: collected } = await reader.collect());
   const environment = { attributes: collected.resource.attributes as Record<string, string> };
-  const ours = new Converter().convert(collected, environment).resourceMetrics;
-  assert.equal(ours.length, 1);
+  const { resource, scopes, invalid } = new Converter().convert(collected, environment);
+  const { messages: ours } = pack(BOUNDS, resource, scopes);
+  assert.deepEqual([ours.length, invalid], [1, 0]);
   const request = ProtobufMetricsSerializer.serializeRequest(collected)!;
   const theirs = fields(request).get(1)![0] as Uint8Array;
   const without = (value: unknown): unknown =>

@@ -4,25 +4,18 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { encodeEnvelope } from "../src/envelope.ts";
-import { Packer } from "../src/pack.ts";
+import { pack } from "../src/pack.ts";
 import { share } from "../src/queues.ts";
 import { resource, scopes } from "./otlp_json.ts";
 
 const { vectors, shares } = JSON.parse(readFileSync(new URL("vectors.json", import.meta.url), "utf8"));
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
-function pack(vector: any): Uint8Array[] {
+function packed(vector: any): Uint8Array[] {
   if (vector.resourceMetrics === null) return [new Uint8Array()];
   const [bytes, points, buckets, written] = vector.bounds;
-  const packer = new Packer({ bytes, points, buckets, written }, resource(vector.resourceMetrics));
-  for (const { scope, metrics } of scopes(vector.resourceMetrics)) {
-    packer.scope(scope);
-    for (const { head, points } of metrics) {
-      packer.metric(head);
-      for (const point of points) packer.point(point);
-    }
-  }
-  return packer.finish().messages;
+  const { resourceMetrics } = vector;
+  return pack({ bytes, points, buckets, written }, resource(resourceMetrics), scopes(resourceMetrics)).messages;
 }
 
 test("there are vectors of everything", () => {
@@ -35,7 +28,7 @@ test("there are vectors of everything", () => {
 
 for (const vector of vectors) {
   test(vector.name, () => {
-    const messages = pack(vector).map((resourceMetrics, at) =>
+    const messages = packed(vector).map((resourceMetrics, at) =>
       hex(
         encodeEnvelope({
           streamId: Buffer.from(vector.streamId, "hex"),

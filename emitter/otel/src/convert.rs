@@ -6,7 +6,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::KeyValue;
+use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, InstrumentationScope, KeyValue as Attribute},
     metrics::v1::{
@@ -28,13 +28,25 @@ use tributary_emitter::source::Collected;
 use crate::{
     baseline::{Baselines, Difference, Reading},
     pack::{Bounds, Head, Kind, Packer, Point},
+    resource::{SERVICE_NAME, is_unknown},
 };
 
-/// Writes what was collected as messages within `bounds`.
-pub fn convert(metrics: &ResourceMetrics, baselines: &mut Baselines, bounds: Bounds) -> Collected {
+/// Writes what was collected as messages within `bounds`. `service` is the name of one that the resource does not know.
+pub fn convert(
+    metrics: &ResourceMetrics,
+    service: Option<&Value>,
+    baselines: &mut Baselines,
+    bounds: Bounds,
+) -> Collected {
     let resource = metrics.resource();
     let schema_url = resource.schema_url().unwrap_or_default().to_owned();
-    let mut attributes: Vec<_> = resource.iter().map(|(key, value)| attribute(key.as_str(), value.clone())).collect();
+    let own = |(key, value): (&Key, &Value)| match service {
+        Some(service) if key.as_str() == SERVICE_NAME && is_unknown(&value.as_str()) => {
+            attribute(SERVICE_NAME, service.clone())
+        }
+        _ => attribute(key.as_str(), value.clone()),
+    };
+    let mut attributes: Vec<_> = resource.iter().map(own).collect();
     attributes.sort_by(|one, other| one.key.cmp(&other.key));
     let mut converter = Converter {
         packer: Packer::new(bounds, Resource { attributes, ..Resource::default() }, schema_url),
@@ -278,7 +290,7 @@ fn attributes<'a>(pairs: impl Iterator<Item = &'a KeyValue>) -> Vec<Attribute> {
     pairs.map(|pair| attribute(pair.key.as_str(), pair.value.clone())).collect()
 }
 
-fn attribute(key: &str, value: opentelemetry::Value) -> Attribute {
+fn attribute(key: &str, value: Value) -> Attribute {
     Attribute { key: key.to_owned(), value: Some(AnyValue::from(value)), ..Attribute::default() }
 }
 

@@ -10,7 +10,16 @@ pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
 /// The attribute that names the service.
-const SERVICE_NAME: &str = "service.name";
+pub const SERVICE_NAME: &str = "service.name";
+
+/// What SDKs name a service that they do not know, and the beginning of what they name it then (OpenTelemetry specification,
+/// semantic conventions of resources).
+const UNKNOWN_SERVICE: &str = "unknown_service";
+
+/// Says whether this names no service. An SDK's builder of resources always says something.
+pub fn is_unknown(service: &str) -> bool {
+    service.starts_with(UNKNOWN_SERVICE)
+}
 
 /// A value of the environment that could not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
+use opentelemetry::{Key, Value};
 use opentelemetry_sdk::{
     Resource,
     metrics::{MeterProviderBuilder, SdkMeterProvider, data::ResourceMetrics, reader::MetricReader as _},
@@ -13,7 +14,7 @@ use tributary_emitter::{
 };
 use tributary_telemetry::limits::{MAX_MESSAGE_BUCKETS, MAX_MESSAGE_CUSTOM_BYTES, MAX_MESSAGE_SERIES};
 
-use crate::{baseline::Baselines, convert::convert, pack::Bounds, reader::Reader};
+use crate::{baseline::Baselines, convert::convert, pack::Bounds, reader::Reader, resource::SERVICE_NAME};
 
 /// What one message holds of the SDK's points, those of the consumer.
 pub const BOUNDS: Bounds = Bounds {
@@ -28,6 +29,8 @@ pub const BOUNDS: Bounds = Bounds {
 pub struct SdkSource {
     reader: Reader,
     bounds: Bounds,
+    /// What the service is called where the SDK's resource names none.
+    service: Option<Value>,
     /// What was collected last, to be used again, and what observable counters said.
     state: RefCell<(ResourceMetrics, Baselines)>,
 }
@@ -35,7 +38,13 @@ pub struct SdkSource {
 impl SdkSource {
     /// The source behind this reader.
     pub fn new(reader: Reader, bounds: Bounds) -> Self {
-        Self { reader, bounds, state: RefCell::default() }
+        Self { reader, bounds, service: None, state: RefCell::default() }
+    }
+
+    /// The same, where the SDK may not know what the service is called.
+    #[must_use]
+    pub fn of_service(self, service: Option<Value>) -> Self {
+        Self { service, ..self }
     }
 }
 
@@ -45,7 +54,7 @@ impl Source for SdkSource {
         let Ok(mut state) = self.state.try_borrow_mut() else { return Collected::default() };
         let (metrics, baselines) = &mut *state;
         match self.reader.collect(metrics) {
-            Ok(()) => convert(metrics, baselines, self.bounds),
+            Ok(()) => convert(metrics, self.service.as_ref(), baselines, self.bounds),
             // Shut down: there is nothing more to come.
             Err(_) => Collected::default(),
         }
@@ -59,8 +68,9 @@ pub fn set_up(
     configure: impl FnOnce(MeterProviderBuilder) -> MeterProviderBuilder,
 ) -> SdkMeterProvider {
     let reader = Reader::default();
+    let service = resource.get(&Key::from_static_str(SERVICE_NAME));
     let builder = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone());
     let provider = configure(builder).build();
-    set_source(Rc::new(SdkSource::new(reader, BOUNDS)));
+    set_source(Rc::new(SdkSource::new(reader, BOUNDS).of_service(service)));
     provider
 }

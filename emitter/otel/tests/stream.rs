@@ -57,6 +57,31 @@ fn provider(configure: impl FnOnce(MeterProviderBuilder) -> MeterProviderBuilder
     set_up(resource, configure)
 }
 
+/// The attributes of the resource that the next message says.
+fn sent_resource(provider: &SdkMeterProvider) -> BTreeMap<String, String> {
+    provider.meter("shop").u64_counter("count").build().add(1, &[]);
+    let (attempt, _) = isolate().seal_and_take(1_000, None);
+    let [message] = attempt.messages.as_slice() else { panic!("{} messages", attempt.messages.len()) };
+    let envelope = Envelope::decode(&message.1).unwrap();
+    let metrics = ResourceMetrics::decode(envelope.resource_metrics.as_slice()).unwrap();
+    let text = |value: any_value::Value| match value {
+        any_value::Value::StringValue(text) => text,
+        value => panic!("{value:?}"),
+    };
+    let pairs = metrics.resource.unwrap().attributes.into_iter();
+    pairs.map(|pair| (pair.key, text(pair.value.unwrap().value.unwrap()))).collect()
+}
+
+#[test]
+fn attributes_of_a_workers_own_are_added_and_do_not_take_its_name() {
+    // As anybody would write it; the SDK's builder names a service that it does not know.
+    let own = Resource::builder().with_attribute(KeyValue::new("service.version", "7")).build();
+    let resource = sent_resource(&provider(|sdk| sdk.with_resource(own)));
+    assert_eq!((resource["service.name"].as_str(), resource["service.version"].as_str()), ("shop", "7"));
+    let own = Resource::builder_empty().with_service_name("tills").build();
+    assert_eq!(sent_resource(&provider(|sdk| sdk.with_resource(own)))["service.name"], "tills");
+}
+
 /// The same with messages of another size.
 fn small(bounds: Bounds) -> SdkMeterProvider {
     let reader = Reader::default();

@@ -12,6 +12,7 @@
 //! | `cycle` | both real Workers: deploy, resolve, scrape, change a flag, redeploy, roll back, destroy |
 //! | `import` | a deploy goes on from what Spotify's resolver counted in the account |
 //! | `migration` | docs/migration.md with the commands that it names: a queue changes hands and no message is lost or doubled |
+//! | `guide` | docs/otel.md from an empty folder: Workers with metrics of their own beside an installation |
 //! | `shards` | several queues: made, bound, consumed, emptied when there are fewer, taken out |
 //! | `secrets` | nothing that is printed or left behind holds one |
 //!
@@ -29,6 +30,7 @@ mod changes;
 mod cycle;
 mod destroy;
 mod fresh;
+mod guide;
 mod import;
 mod migration;
 mod refusals;

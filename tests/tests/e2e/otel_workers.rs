@@ -30,7 +30,7 @@ type Sample = (String, Option<(&'static str, &'static str)>, f64);
 #[derive(Default)]
 struct Book {
     placed: Vec<(&'static str, u32)>,
-    taken_back: Vec<&'static str>,
+    taken_back: Vec<(&'static str, u32)>,
 }
 
 impl Book {
@@ -51,7 +51,7 @@ impl Book {
             }
         });
         for part in orders.chunks(orders.len().div_ceil(4)) {
-            self.taken_back.extend(part.iter().step_by(5).map(|(country, _)| country));
+            self.taken_back.extend(part.iter().step_by(5));
         }
         self.placed.extend(orders);
     }
@@ -62,15 +62,22 @@ impl Book {
         self.placed.push(("SE", items));
     }
 
+    /// Takes one back of which the window before knows.
+    fn take_back(&mut self, shops: &Embedding, shop: Shop, items: u32) {
+        shops.call("DELETE", shop.name, &format!("/?country=SE&items={items}")).unwrap();
+        self.taken_back.push(("SE", items));
+    }
+
     /// What of it `/metrics` does not say.
     fn missing(&self, Shop { name, noun }: Shop, metrics: &Exposition) -> Result<(), String> {
         let count = |is: &dyn Fn(&str, u32) -> bool| -> f64 {
             u32::try_from(self.placed.iter().filter(|(country, items)| is(country, *items)).count()).unwrap().into()
         };
         let taken_back = |country: &str| -> f64 {
-            u32::try_from(self.taken_back.iter().filter(|of| **of == country).count()).unwrap().into()
+            u32::try_from(self.taken_back.iter().filter(|(of, _)| *of == country).count()).unwrap().into()
         };
-        let sum: f64 = self.placed.iter().map(|(_, items)| f64::from(*items)).sum();
+        let items = |orders: &[(&str, u32)]| -> f64 { orders.iter().map(|(_, items)| f64::from(*items)).sum() };
+        let sum = items(&self.placed);
         let all = count(&|_, _| true);
         let mut expected: Vec<Sample> = Vec::new();
         for country in COUNTRIES {
@@ -89,6 +96,12 @@ impl Book {
         expected.push((format!("{name}_{noun}_value_sum"), None, sum * 0.25));
         expected.push((format!("{name}_{noun}_value_bucket"), Some(("le", "+Inf")), all));
         expected.push((format!("{name}_{noun}_latest"), None, self.placed.last().map_or(0.0, |(_, n)| (*n).into())));
+        // What is observed: totals and levels of the isolate, whenever a window is sealed.
+        let requests = u32::try_from(self.placed.len() + self.taken_back.len()).unwrap();
+        expected.push((format!("{name}_requests_total"), None, requests.into()));
+        expected.push((format!("{name}_items_open"), None, sum - items(&self.taken_back)));
+        let largest = self.placed.iter().map(|(_, items)| *items).max().unwrap_or(0);
+        expected.push((format!("{name}_{noun}_largest"), None, largest.into()));
         let differing: Vec<String> = expected
             .into_iter()
             .filter_map(|(series, own, value)| {
@@ -128,6 +141,19 @@ fn what_workers_record_with_opentelemetry_is_exact_beside_the_flags() {
         assert_eq!(metrics.get("tributary_dropped_recordings_total", &[("resolver_id", shop.name)]), 0.0);
     }
     expect_resolves(&shops, flags);
+    // What is observed is a total each time, of which an earlier message had a part; a level comes down, too.
+    for round in 1..=3 {
+        for (shop, book) in &mut books {
+            let records =
+                |metrics: &Exposition| metrics.get("tributary_records_sent_total", &[("resolver_id", shop.name)]);
+            let before = records(&book.expect(&shops, *shop));
+            book.take_back(&shops, *shop, 3 * round);
+            let after = book.expect(&shops, *shop);
+            assert!(records(&after) > before, "another message");
+            book.place_last(&shops, *shop, 10 * round);
+        }
+    }
+    books.iter().for_each(|(shop, book)| drop(book.expect(&shops, *shop)));
     let metrics = shops.metrics().unwrap();
     for (shop, _) in &books {
         let job = format!("job=\"{}\"", shop.name);
@@ -135,6 +161,37 @@ fn what_workers_record_with_opentelemetry_is_exact_beside_the_flags() {
     }
     check_text(&shops.get("/metrics", "text/plain;version=0.0.4").unwrap().body, 200);
     check_openmetrics(&shops.get("/metrics", "application/openmetrics-text;version=1.0.0").unwrap().body, 200);
+}
+
+/// A variable says who a Worker is: in one language as in the other, and of an instance nothing.
+#[test]
+fn what_a_worker_says_of_itself_is_its_job_and_its_target_info() {
+    let (folder, backend) = (TempDir::new().unwrap(), backend());
+    let attributes =
+        "service.namespace=eu,service.version=7,deployment.environment.name=a%20test,service.instance.id=i-1";
+    let shops = start(&folder, &backend, &[("OTEL_RESOURCE_ATTRIBUTES", attributes)]);
+    for Shop { name, .. } in SHOPS {
+        shops.call("POST", name, "/?country=SE&items=3").unwrap();
+    }
+    for Shop { name, noun } in SHOPS {
+        let job = format!("eu/{name}");
+        let metrics = eventually(LIMIT, "an order", || {
+            let metrics = shops.metrics()?;
+            let labels = [("country", "SE"), ("job", job.as_str()), ("otel_scope_name", name)];
+            match metrics.find(&format!("{name}_{noun}s_total"), &labels) {
+                Some(1.0) => Ok(metrics),
+                found => Err(format!("{found:?}")),
+            }
+        });
+        let job = format!("job=\"{job}\"");
+        let infos: Vec<_> = metrics.series("target_info").filter(|(series, _)| series.contains(&job)).collect();
+        let [(info, 1.0)] = infos.as_slice() else { panic!("{infos:?}") };
+        for label in ["deployment_environment_name=\"a test\"", "service_version=\"7\"", "telemetry_sdk_language="] {
+            assert!(info.contains(label), "{info}");
+        }
+        let of_instance: Vec<_> = metrics.all().filter(|(series, _)| series.contains("i-1")).collect();
+        assert_eq!(of_instance, []);
+    }
 }
 
 #[test]

@@ -19,21 +19,33 @@ const open = meter.createUpDownCounter("kiosk.sales.open", { valueType: ValueTyp
 const items = meter.createHistogram("kiosk.sale.items", { advice: { explicitBucketBoundaries: [1, 2, 5, 10] } });
 const value = meter.createHistogram("kiosk.sale.value");
 
+// What observable instruments are asked for, of this isolate.
+let [requests, openItems, largest] = [0, 0, 0];
+const whole = { valueType: ValueType.INT };
+meter.createObservableCounter("kiosk.requests", whole).addCallback((seen) => seen.observe(requests));
+meter.createObservableUpDownCounter("kiosk.items.open", whole).addCallback((seen) => seen.observe(openItems));
+meter.createObservableGauge("kiosk.sale.largest", whole).addCallback((seen) => seen.observe(largest));
+
 export default {
   async fetch(request: Request, env: object, context: { waitUntil(promise: Promise<unknown>): void }): Promise<Response> {
     const { searchParams } = new URL(request.url);
     // An attribute has few values: what a client may choose freely is none.
     const country = ["DK", "NO", "SE"].find((country) => country === searchParams.get("country")) ?? "other";
-    const count = Number.parseInt(searchParams.get("items") ?? "1", 10);
+    const asked = Number.parseInt(searchParams.get("items") ?? "1", 10);
+    const count = Number.isFinite(asked) ? asked : 1;
 
+    requests += 1;
     if (request.method === "DELETE") {
       open.add(-1, { country });
+      openItems -= count;
     } else {
       sales.add(1, { country });
       latest.record(count);
       open.add(1, { country });
       items.record(count);
       value.record(count * 0.25);
+      openItems += count;
+      largest = Math.max(largest, count);
     }
     metrics.flush(env, context);
     return new Response("Thank you for your purchase.\n");

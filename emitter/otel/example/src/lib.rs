@@ -1,7 +1,10 @@
 //! A café: `POST /orders?country=SE&items=3`, and `DELETE` for one that is taken back. Its whole code is in `docs/otel.md`,
 //! which a test compares.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+};
 
 use tributary_otel::Metrics;
 use tributary_otel::opentelemetry::KeyValue;
@@ -11,6 +14,11 @@ use worker::{Context, Env, Method, Request, Response, Result, event};
 
 static METRICS: Metrics = Metrics::new("cafe").configure(|sdk| sdk.with_view(exponential));
 static CAFE: OnceLock<Cafe> = OnceLock::new();
+
+/// What observable instruments are asked for, of this isolate.
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+static OPEN_ITEMS: AtomicI64 = AtomicI64::new(0);
+static LARGEST: AtomicU64 = AtomicU64::new(0);
 
 /// Made once in an isolate: an instrument is found by what it is, which takes longer than to record.
 struct Cafe {
@@ -24,6 +32,12 @@ struct Cafe {
 impl Cafe {
     fn new(env: &Env) -> Self {
         let meter = METRICS.meter(env);
+        let requests = meter.u64_observable_counter("cafe.requests").with_description("Requests answered.");
+        requests.with_callback(|seen| seen.observe(REQUESTS.load(Relaxed), &[])).build();
+        let open = meter.i64_observable_up_down_counter("cafe.items.open").with_description("Items not taken back.");
+        open.with_callback(|seen| seen.observe(OPEN_ITEMS.load(Relaxed), &[])).build();
+        let largest = meter.u64_observable_gauge("cafe.order.largest").with_description("Items of the largest order.");
+        largest.with_callback(|seen| seen.observe(LARGEST.load(Relaxed), &[])).build();
         Self {
             orders: meter.u64_counter("cafe.orders").with_description("Orders placed.").build(),
             open: meter.i64_up_down_counter("cafe.orders.open").with_description("Orders not taken back.").build(),
@@ -54,14 +68,18 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let items = parameter("items").and_then(|items| items.parse::<u32>().ok()).unwrap_or(1);
 
     let cafe = CAFE.get_or_init(|| Cafe::new(&env));
+    REQUESTS.fetch_add(1, Relaxed);
     if request.method() == Method::Delete {
         cafe.open.add(-1, &country);
+        OPEN_ITEMS.fetch_sub(items.into(), Relaxed);
     } else {
         cafe.orders.add(1, &country);
         cafe.open.add(1, &country);
         cafe.latest.record(items.into(), &[]);
         cafe.items.record(items.into(), &[]);
         cafe.value.record(f64::from(items) * 0.25, &[]);
+        OPEN_ITEMS.fetch_add(items.into(), Relaxed);
+        LARGEST.fetch_max(items.into(), Relaxed);
     }
     METRICS.flush(&env, &context);
     Response::ok("Thank you for your order.\n")

@@ -16,6 +16,10 @@ use crate::{
     traffic::{CLIENT_SECRET, resolves},
 };
 
+/// What a queue answers to who sends.
+pub(crate) const QUEUE_ANSWER: &str =
+    r#"{"metadata":{"metrics":{"backlogCount":0,"backlogBytes":0,"oldestMessageTimestamp":0}}}"#;
+
 /// One variant of the producer, running.
 pub(crate) struct Alone {
     runtime: Runtime,
@@ -32,8 +36,7 @@ impl Alone {
         let (kv, queue) = (Collector::start().unwrap(), Collector::start().unwrap());
         let state = demo_state(CLIENT_SECRET);
         kv.answer(move |_| Answer::Status(200, Vec::new(), state.clone()));
-        let metrics = r#"{"metadata":{"metrics":{"backlogCount":0,"backlogBytes":0,"oldestMessageTimestamp":0}}}"#;
-        queue.answer(move |_| Answer::Status(200, Vec::new(), metrics.into()));
+        queue.answer(|_| Answer::Status(200, Vec::new(), QUEUE_ANSWER.into()));
         let vars: String = variant.vars.iter().map(|(name, value)| format!(", {}", text(name, value))).collect();
         let fields = format!(
             "bindings = [(name = \"CONFIDENCE_STATE_KV\", kvNamespace = \"kv\"), \
@@ -65,7 +68,7 @@ impl Alone {
 }
 
 /// The messages of one call of the queue, which takes one as it is, and several as JSON (`queue.c++` of workerd).
-fn messages(call: &Received) -> Vec<Vec<u8>> {
+pub(crate) fn messages(call: &Received) -> Vec<Vec<u8>> {
     if !call.path.starts_with("/batch") {
         return vec![call.body.clone()];
     }

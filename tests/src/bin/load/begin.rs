@@ -56,7 +56,8 @@ pub(crate) fn measure(rounds: usize) {
     let resolve = format!(
         r#"{{"clientSecret":"{CLIENT_SECRET}","apply":true,"evaluationContext":{{"targeting_key":"me","visitor_id":"me","country":"SE"}}}}"#
     );
-    let hello = Program::Script("export default { fetch: () => new Response('hello') }");
+    let source = "export default { fetch: () => new Response('hello') }".to_owned();
+    let hello = Program::Script { source, fields: String::new() };
     let mut cases = [
         case("a Worker that says hello", hello, "/", String::new(), 200),
         case("producer: a resolve, the state read from KV", producer, "/v1/flags:resolve", resolve, 200),

@@ -3,6 +3,8 @@
 //! the queue into the Ledger, and how long each Worker takes to its first answer. All traffic goes to 127.0.0.1 and is
 //! bounded in number and time.
 //!
+//! `make otel-load` is the argument `otel`: what it costs a Worker to record with OpenTelemetry's API.
+//!
 //! `SECONDS` says about how long it takes (default 180).
 
 #![allow(
@@ -19,6 +21,7 @@ mod alone;
 mod begin;
 mod cpu;
 mod ledger;
+mod otel;
 mod rounds;
 mod runtime;
 mod table;
@@ -63,6 +66,9 @@ const VARIANTS: [Variant; 3] = [
 
 fn main() {
     let seconds = env::var("SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(180);
+    if env::args().nth(1).as_deref() == Some("otel") {
+        return otel::measure(Duration::from_secs(seconds));
+    }
     let until = Instant::now() + Duration::from_secs(seconds).saturating_sub(AFTER);
 
     let mut alone: Vec<Alone> = VARIANTS.iter().map(|variant| Alone::start(variant, SETTLE)).collect();

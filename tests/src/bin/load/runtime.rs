@@ -1,5 +1,5 @@
 //! workerd with one Worker and nothing else in its process: no Miniflare, no emulator. What its bindings ask for is answered
-//! by this process.
+//! by this process, and a `fetch` reaches this machine alone.
 
 use std::{
     fs,
@@ -19,8 +19,8 @@ const COMPATIBILITY_DATE: &str = "2026-10-01";
 pub(crate) enum Program {
     /// A build of a Worker of ours, below the repository, with further fields of its configuration.
     Build { folder: &'static str, fields: String },
-    /// A script.
-    Script(&'static str),
+    /// A script, the same.
+    Script { source: String, fields: String },
 }
 
 /// A binding to text.
@@ -79,9 +79,9 @@ impl Drop for Runtime {
 
 fn configuration(program: &Program, services: &[(&str, &str)], folder: &Path) -> String {
     let (modules, fields) = match program {
-        Program::Script(script) => {
-            fs::write(folder.join("index.js"), script).unwrap();
-            ("(name = \"index.js\", esModule = embed \"index.js\")".to_owned(), "")
+        Program::Script { source, fields } => {
+            fs::write(folder.join("index.js"), source).unwrap();
+            ("(name = \"index.js\", esModule = embed \"index.js\")".to_owned(), fields.as_str())
         }
         Program::Build { folder: build, fields } => {
             for file in ["index.js", "index_bg.wasm"] {
@@ -100,7 +100,8 @@ fn configuration(program: &Program, services: &[(&str, &str)], folder: &Path) ->
     format!(
         "using Workerd = import \"/workerd/workerd.capnp\";\n\
          const config :Workerd.Config = (\n  \
-           services = [{services}(name = \"objects\", disk = (path = \"objects\", writable = true)), \
+           services = [{services}(name = \"internet\", network = (allow = [\"local\"])), \
+             (name = \"objects\", disk = (path = \"objects\", writable = true)), \
              (name = \"main\", worker = .worker)],\n  \
            sockets = [(name = \"http\", address = \"127.0.0.1:0\", http = (), service = \"main\")],\n);\n\
          const worker :Workerd.Worker = (modules = [{modules}], \
