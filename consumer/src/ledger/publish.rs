@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tributary_telemetry::{Snapshot, TextFormat};
+use tributary_telemetry::Snapshot;
 
 use crate::{
-    scrape::{copy::Publication, options::View},
+    scrape::{copy::Publication, negotiate::Format, options::View},
     self_metrics::{LedgerStatus, NotRecorded, with_readings},
 };
 
@@ -97,7 +97,7 @@ pub struct Copies {
 pub fn render(state: &Snapshot, status: &LedgerStatus, view: &View, now_ms: u64) -> Result<Copies, NotRecorded> {
     let read = with_readings(state, status, now_ms)?;
     let mut openmetrics = Vec::new();
-    view.write(&read, TextFormat::OpenMetrics, &mut openmetrics);
+    view.write(&read, Format::OpenMetrics, &mut openmetrics);
     let publication = Publication {
         published_ms: now_ms,
         start_time_ms: state.start_time_ms(),

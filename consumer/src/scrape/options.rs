@@ -1,7 +1,8 @@
 //! The options of a scrape: in the query, and as defaults in the configuration.
 
-use tributary_telemetry::{FamilyDescriptor, Snapshot, TextFormat, TextOptions, write_selected_text};
+use tributary_telemetry::{FamilyDescriptor, Snapshot, TextOptions, write_selected_protobuf, write_selected_text};
 
+use super::negotiate::Format;
 use crate::config::Config;
 
 /// The longest query that is read. A hundred long names are a few thousand bytes.
@@ -63,12 +64,12 @@ impl Selection {
     }
 }
 
-/// What a text shows of a state, its format aside.
+/// What is shown of a state, the format aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// Density of the histogram, 1 to 18 bounds a decade.
     pub buckets_per_decade: u8,
-    /// Whether OpenMetrics says when each series began.
+    /// Whether OpenMetrics says when each series began. Protobuf always does.
     pub created: bool,
     /// Which families there are.
     pub selection: Selection,
@@ -89,10 +90,16 @@ impl View {
         format!("{}-{}-{:x}", self.buckets_per_decade, u8::from(self.created), self.selection.checksum())
     }
 
-    /// Appends the text of a state.
-    pub fn write(&self, state: &Snapshot, format: TextFormat, out: &mut Vec<u8>) {
-        let options = TextOptions { format, buckets_per_decade: self.buckets_per_decade, created: self.created };
-        write_selected_text(state, &options, |family| self.selection.has(family), out);
+    /// Appends a state in a format.
+    pub fn write(&self, state: &Snapshot, format: Format, out: &mut Vec<u8>) {
+        let (buckets_per_decade, created) = (self.buckets_per_decade, self.created);
+        let select = |family: &FamilyDescriptor| self.selection.has(family);
+        match format.text() {
+            Some(format) => {
+                write_selected_text(state, &TextOptions { format, buckets_per_decade, created }, select, out);
+            }
+            None => write_selected_protobuf(state, buckets_per_decade, select, out),
+        }
     }
 }
 
@@ -101,7 +108,7 @@ impl View {
 pub struct Options {
     /// What is shown.
     pub view: View,
-    /// OpenMetrics or not, whatever `Accept` says; `None`: as that says.
+    /// OpenMetrics or text 0.0.4, whatever `Accept` says; `None`: as that says.
     pub openmetrics: Option<bool>,
 }
 

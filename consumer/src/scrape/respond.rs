@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use tributary_telemetry::{Snapshot, TextFormat};
+use tributary_telemetry::Snapshot;
 
 use super::{
     access::Access,
     copy::{Copy, Source},
     metrics::{self, FailureReason},
-    negotiate::{Coding, MediaType, coding, media_type},
+    negotiate::{Coding, Format, MediaType, coding, media_type},
     options::{BadOption, MAX_QUERY_BYTES, Options, View},
     validator::{etag, is_not_modified},
 };
@@ -191,7 +191,7 @@ fn body(copy: &Copy, wanted: &Wanted, age_ms: Option<u64>) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     if copy.source == Source::Text {
         // What is published under this key is OpenMetrics, and nothing else is asked of it.
-        if format != TextFormat::OpenMetrics {
+        if format != Format::OpenMetrics {
             return None;
         }
         text.reserve_exact(copy.bytes.len().saturating_add(TAIL_BYTES));
