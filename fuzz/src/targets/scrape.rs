@@ -129,9 +129,12 @@ impl Range {
 
     /// What names the protobuf format, or does not quite.
     fn message(self) -> &'static [&'static str] {
-        let (proto, encoding) = ("proto=io.prometheus.client.MetricFamily", "encoding=\"delimited\"");
-        let all: [&[&str]; 4] = [&[], &[proto, encoding], &["proto=x", encoding], &[proto, "encoding=text"]];
-        all[usize::from(self.version / 6) % all.len()]
+        match self.version / 6 % 4 {
+            0 => &[],
+            1 => &["proto=io.prometheus.client.MetricFamily", "encoding=\"delimited\""],
+            2 => &["proto=x", "encoding=delimited"],
+            _ => &["proto=io.prometheus.client.MetricFamily", "encoding=text"],
+        }
     }
 
     fn permille(self) -> u32 {
