@@ -168,6 +168,10 @@ fn protobuf_is_for_who_names_it_with_its_message_and_encoding() {
         ("text/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", Prometheus),
         ("*/*;proto=io.prometheus.client.MetricFamily;encoding=delimited", Prometheus),
         ("application/*;proto=io.prometheus.client.MetricFamily;encoding=delimited", OpenMetrics),
+        (
+            "application/*;proto=io.prometheus.client.MetricFamily;encoding=delimited, application/openmetrics-text;q=0.5",
+            OpenMetrics,
+        ),
     ] {
         assert_eq!(format(accept), expected, "{accept}");
     }
