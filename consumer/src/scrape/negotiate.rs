@@ -5,6 +5,8 @@
 //! its message and encoding, as Prometheus does where it is told to scrape native histograms, and to nobody else: it is not
 //! for reading, and its text forms are not on offer.
 
+use std::borrow::Cow;
+
 use tributary_telemetry::TextFormat;
 
 use super::header::{Element, bounded, elements};
@@ -44,7 +46,7 @@ impl Format {
 pub struct MediaType {
     /// The format.
     pub format: Format,
-    /// The scheme that a request for OpenMetrics or protobuf named. All of our names are letters, digits and underscores,
+    /// The scheme that a request for OpenMetrics or protobuf named; text 0.0.4 has none. All of our names are letters, digits and underscores,
     /// which no scheme changes, so each of them is what we speak.
     pub escaping: Option<Escaping>,
 }
@@ -85,37 +87,17 @@ impl Escaping {
 
 impl MediaType {
     /// The `Content-Type`, exactly.
-    pub fn content_type(self) -> &'static str {
-        match (self.format, self.escaping) {
-            (Format::Prometheus, _) => "text/plain; version=0.0.4; charset=utf-8",
-            (Format::OpenMetrics, None) => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            (Format::OpenMetrics, Some(Escaping::AllowUtf8)) => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
-            }
-            (Format::OpenMetrics, Some(Escaping::Underscores)) => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
-            }
-            (Format::OpenMetrics, Some(Escaping::Dots)) => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=dots"
-            }
-            (Format::OpenMetrics, Some(Escaping::Values)) => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=values"
-            }
-            (Format::Protobuf, None) => {
+    pub fn content_type(self) -> Cow<'static, str> {
+        let format = match self.format {
+            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Protobuf => {
                 "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
             }
-            (Format::Protobuf, Some(Escaping::AllowUtf8)) => {
-                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=allow-utf-8"
-            }
-            (Format::Protobuf, Some(Escaping::Underscores)) => {
-                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=underscores"
-            }
-            (Format::Protobuf, Some(Escaping::Dots)) => {
-                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=dots"
-            }
-            (Format::Protobuf, Some(Escaping::Values)) => {
-                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=values"
-            }
+        };
+        match self.escaping {
+            Some(escaping) => format!("{format}; escaping={}", escaping.as_str()).into(),
+            None => format.into(),
         }
     }
 }

@@ -177,7 +177,7 @@ pub fn answer(copy: &Copy, wanted: &Wanted, ask: Ask<'_>, now_ms: u64) -> Result
         return Ok(Answer { status: 304, headers, body: Vec::new() });
     }
     let body = body(copy, wanted, age_ms).ok_or(FailureReason::Corrupt)?;
-    headers.push(("Content-Type", wanted.media_type.content_type().into()));
+    headers.push(("Content-Type", wanted.media_type.content_type()));
     if wanted.coding == Coding::Gzip {
         headers.push(("Content-Encoding", "gzip".into()));
     }
