@@ -151,6 +151,15 @@ if [ ! -x "$collector" ] && has go; then
         || say "without it its check is skipped in make test; go.mod says which Go it needs, this is $(go env GOVERSION)"
 fi
 
+# What Prometheus itself reads the protobuf format with. Optional likewise; takes seconds.
+promread_source=tests/promread
+promread=$tools/promread-$(cat $promread_source/main.go $promread_source/go.sum | sha256sum | cut -c1-16)/promread
+if [ ! -x "$promread" ] && has go; then
+    say "building a reader from Prometheus' own parser"
+    (cd $promread_source && GOFLAGS=-mod=readonly nice go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$promread" .) \
+        || say "without it its check is skipped in make test; go.mod says which Go it needs, this is $(go env GOVERSION)"
+fi
+
 # --- Where they are -------------------------------------------------------------------------------------------------
 
 quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
@@ -167,6 +176,7 @@ new=$env_file.$$
     echo "export PYTHONPATH=$(quoted "$tools/$prometheus_client:$tools/$opentelemetry_proto")"
     echo "export ROTEL_AGENT=$(quoted "$tools/rotel-$rotel_version/rotel/rotel-agent")"
     echo "export OTELCOL=$(quoted "$collector")"
+    echo "export PROMREAD=$(quoted "$promread")"
     # node 22 first; cargo where rustup put it.
     echo "export PATH=$(quoted "$bin"):$(quoted "$(dirname "$(command -v rustup)")"):\"\$PATH\""
 } >"$new"

@@ -40,6 +40,8 @@ python3 -c 'import opentelemetry.proto.collector.metrics.v1.metrics_service_pb2'
     || echo "SKIPPED: a real OTLP collector takes the push; get pip with:  sudo apt-get install -y python3-pip"
 [ -x "${OTELCOL:-}" ] \
     || echo "SKIPPED: the OpenTelemetry Collector takes the push and a scrape of it is compared; get Go with:  sudo apt-get install -y golang"
+[ -x "${PROMREAD:-}" ] \
+    || echo "SKIPPED: Prometheus' own parser reads the protobuf format; get Go with:  sudo apt-get install -y golang"
 [ -f ../shared/data/resolver_state_sample.pb ] \
     || echo "SKIPPED: the check on a real resolver state, which is not part of this repository"
 grep -hE '^test .* \.\.\. FAILED$' "$log" | sort -u

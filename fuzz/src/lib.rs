@@ -7,6 +7,8 @@
 //!
 //! `corpus/` holds small real messages, written by `src/bin/seeds.rs`; [`seeds`] makes them.
 
+#[path = "../../telemetry/tests/client_model/mod.rs"]
+mod client_model;
 pub mod exposition;
 mod fixture;
 mod memory;

@@ -82,6 +82,13 @@ fn requests() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     );
     vec![
         ("scrape", "prometheus", scrape.as_bytes().to_vec()),
+        (
+            "scrape",
+            "native",
+            b"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,*/*;q=0.1\n\
+              buckets_per_decade=3\nBearer token\nMETRICS_TOKEN=token"
+                .to_vec(),
+        ),
         ("scrape", "browser", b"text/html,*/*;q=0.8\nx=y&openmetrics=0\nClientSecret secret".to_vec()),
         ("resolve", "all.json", resolve("", true)),
         ("resolve", "deferred.json", resolve("\"flags/half\",\"flags/number\"", false)),

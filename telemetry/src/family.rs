@@ -171,6 +171,12 @@ impl FamilyDescriptor {
         &self.unit
     }
 
+    /// Says whether the name ends in the unit. One that does not makes a whole exposition invalid where it is written.
+    pub(crate) fn ends_in_unit(&self) -> bool {
+        let stem = self.name.strip_suffix(&*self.unit);
+        !self.unit.is_empty() && stem.is_some_and(|stem| stem.ends_with('_'))
+    }
+
     /// What the values are.
     #[must_use]
     pub const fn kind(&self) -> MetricKind {

@@ -9,7 +9,7 @@
 //! - A [`Snapshot`] is cumulative. A delta is **applied** to it; the sum of deltas does not depend on their order.
 //! - **Bounds** are the upper ends of a histogram's buckets, inclusive; bucket counts are never cumulative here.
 //! - A **wire** form is a message of `tributary-proto`; the reader of one trusts nothing. **Text** is what Prometheus
-//!   scrapes, and stands in one module.
+//!   scrapes, and stands in one module; Prometheus' **protobuf**, the one with native histograms, in another.
 //! - **OTLP** (feature `otlp`) is what collectors take: the messages of the OpenTelemetry protocol, cumulative or delta.
 //! - [`confidence`] (a feature, on by default) maps the reports of Confidence's resolvers into the model; nothing else
 //!   here knows them.
@@ -71,6 +71,7 @@ mod label;
 pub mod limits;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+mod protobuf;
 mod reserve;
 mod snapshot;
 mod text;
@@ -86,6 +87,7 @@ pub use histogram::{
     LatencyHistogram, Rebucketed, SpansError,
 };
 pub use label::{LabelError, LabelName, LabelSet};
+pub use protobuf::{write_family_protobuf, write_selected_protobuf};
 pub use snapshot::{
     Absorbed, Applied, ApplyError, Bound, Capacity, MetricFamily, PartError, Place, Room, Series, Snapshot, Touched,
     Zero,

@@ -15,7 +15,8 @@
 //! In both: escaped in label values are `\`, LF and `"`; families and series come in canonical order, so that equal
 //! states print alike, byte for byte; integers have no decimal point; lines end in LF.
 //!
-//! Up-down sums are gauges there, and exponential histograms are histograms ([`exponential`] says under which bounds).
+//! Up-down sums are gauges there, and exponential histograms are histograms ([`Grid`](crate::exponential::Grid) says under which
+//! bounds).
 //!
 //! Nearly all of a text are bucket lines. What they have in common, name and labels, is written once per series and
 //! copied from there, so that the text itself is the only buffer.
@@ -25,11 +26,11 @@ mod number;
 
 use std::ops::Range;
 
+pub(crate) use self::number::float_bytes;
 use self::{
-    exponential::Grid,
+    exponential::PrintedGrid,
     number::{decimal_bounds, push_decimal_bound, push_float, push_millis, push_number, push_signed, push_unsigned},
 };
-pub(crate) use self::{exponential::MAX_BOUNDS as MAX_GRID_BOUNDS, number::float_bytes};
 use crate::{
     Bounds, ExponentialHistogram, FamilyDescriptor, Histogram, LabelSet, MetricFamily, MetricKind, Number, Series,
     Snapshot, UpDown, Value, histogram::FINEST,
@@ -84,6 +85,11 @@ impl TextOptions {
         per_decade.div_ceil(u32::from(self.buckets_per_decade).clamp(1, FINEST))
     }
 
+    /// The same, to count with.
+    pub(crate) fn stride_of(self, per_decade: u32) -> usize {
+        usize::try_from(self.stride(per_decade)).unwrap_or(1).max(1)
+    }
+
     fn is_open_metrics(self) -> bool {
         self.format == TextFormat::OpenMetrics
     }
@@ -132,7 +138,7 @@ pub fn write_selected_text(
 pub fn write_family(family: &MetricFamily, options: &TextOptions, out: &mut Vec<u8>) {
     let mut writer = Writer { out, options: *options };
     writer.metadata(family.descriptor());
-    let grid = Grid::new(family, *options);
+    let grid = PrintedGrid::new(family, *options);
     for (labels, series) in family.series() {
         writer.series(family.descriptor(), &grid, labels, series);
     }
@@ -158,7 +164,7 @@ fn expected_bytes(family: &MetricFamily, options: TextOptions) -> usize {
             Value::Exponential(histogram) => 16 * (line + BOUND + number::digits(histogram.count())) + FLOAT,
             Value::Histogram(histogram) => {
                 let bounds = match histogram.bounds() {
-                    Bounds::Decimal(decimal) => histogram.bounds().len() / stride_of(options, decimal.per_decade()),
+                    Bounds::Decimal(decimal) => histogram.bounds().len() / options.stride_of(decimal.per_decade()),
                     Bounds::Explicit(explicit) => explicit.as_slice().len(),
                 };
                 (bounds + 3) * (line + BOUND + number::digits(histogram.count())) + FLOAT
@@ -167,10 +173,6 @@ fn expected_bytes(family: &MetricFamily, options: TextOptions) -> usize {
         samples + created
     });
     4 * name + 2 * descriptor.unit().len() + descriptor.help().len() + COMMENTS + series.sum::<usize>()
-}
-
-fn stride_of(options: TextOptions, per_decade: u32) -> usize {
-    usize::try_from(options.stride(per_decade)).unwrap_or(1).max(1)
 }
 
 struct Writer<'a> {
@@ -193,9 +195,7 @@ impl Writer<'_> {
         let kind = ["# TYPE ", family.name(), suffix, " ", family.kind().as_str(), "\n"];
         if open_metrics {
             self.push_all(&kind);
-            // A unit that is not the end of the name makes the whole exposition invalid.
-            let stem = family.name().strip_suffix(family.unit()).filter(|stem| stem.ends_with('_'));
-            if !family.unit().is_empty() && stem.is_some() {
+            if family.ends_in_unit() {
                 self.push_all(&["# UNIT ", family.name(), " ", family.unit(), "\n"]);
             }
         }
@@ -207,7 +207,7 @@ impl Writer<'_> {
         }
     }
 
-    fn series(&mut self, family: &FamilyDescriptor, grid: &Grid, labels: &LabelSet, series: &Series) {
+    fn series(&mut self, family: &FamilyDescriptor, grid: &PrintedGrid, labels: &LabelSet, series: &Series) {
         let name = family.name();
         let labels = match series.value() {
             Value::Counter(count) => self.first_sample(name, "_total", labels, |out| push_unsigned(out, *count)),
@@ -299,7 +299,7 @@ impl Writer<'_> {
         name: &str,
         labels: &LabelSet,
         histogram: &ExponentialHistogram,
-        grid: &Grid,
+        grid: &PrintedGrid,
     ) -> Range<usize> {
         let (labels, mut lines) = self.bucket_lines(name, labels);
         for (bound, count) in grid.cumulative(histogram) {

@@ -1,4 +1,4 @@
-//! What writing a text allocates: the text, once.
+//! What writing a text or a message allocates: the output, once.
 #![allow(clippy::unwrap_used, reason = "helpers of a test")]
 
 use std::{
@@ -10,7 +10,7 @@ use tributary_telemetry::{
     Bounds, Delta, ExplicitBounds, FamilyDescriptor, Gauge, Histogram, LabelSet, MetricKind, Number, Snapshot,
     TextFormat, TextOptions,
     confidence::{TelemetryDelta, declare_resolver},
-    write_selected_text,
+    write_selected_protobuf, write_selected_text,
 };
 
 thread_local! {
@@ -85,6 +85,17 @@ fn text_of_a_state_is_the_only_allocation_and_never_grows() {
             // The estimate is not bought with memory.
             assert!(out.capacity() < out.len() * 3, "{options:?}: {} for {}", out.capacity(), out.len());
         }
+    }
+}
+
+#[test]
+fn messages_of_a_state_are_the_only_allocation_and_never_grow() {
+    let state = full_state();
+    for buckets_per_decade in [18, 3, 1] {
+        let mut out = Vec::new();
+        let made = allocations(|| write_selected_protobuf(&state, buckets_per_decade, |_| true, &mut out));
+        assert_eq!(made, 1, "{buckets_per_decade}: {} bytes", out.len());
+        assert!(out.capacity() < out.len() * 2, "{buckets_per_decade}: {} for {}", out.capacity(), out.len());
     }
 }
 

@@ -47,6 +47,13 @@ pub fn counter(window: Window, name: &str, value: i64, attributes: Vec<KeyValue>
     metric(name, "", sum(true, vec![number(window, number_data_point::Value::AsInt(value), attributes)]))
 }
 
+/// An exponential histogram.
+#[must_use]
+pub fn exponential(name: &str, unit: &str, point: ExponentialHistogramDataPoint) -> Metric {
+    let histogram = ExponentialHistogram { data_points: vec![point], aggregation_temporality: DELTA };
+    metric(name, unit, Data::ExponentialHistogram(histogram))
+}
+
 /// A scope of these metrics, of a service with this resource.
 #[must_use]
 pub fn resource_metrics(resource: Vec<KeyValue>, scope: &str, metrics: Vec<Metric>) -> ResourceMetrics {
@@ -204,7 +211,7 @@ fn histograms(window: Window) -> Vec<Metric> {
     let histogram = |name, unit, point| {
         metric(name, unit, Data::Histogram(Histogram { data_points: vec![point], aggregation_temporality: DELTA }))
     };
-    let exponential = ExponentialHistogramDataPoint {
+    let point = ExponentialHistogramDataPoint {
         start_time_unix_nano,
         time_unix_nano,
         count: 10,
@@ -214,12 +221,11 @@ fn histograms(window: Window) -> Vec<Metric> {
         positive: Some(Buckets { offset: -3, bucket_counts: vec![1, 0, 2, 6] }),
         ..ExponentialHistogramDataPoint::default()
     };
-    let exponentials = ExponentialHistogram { data_points: vec![exponential], aggregation_temporality: DELTA };
     vec![
         histogram("latency", "s", explicit(&[0.005, 0.1, 2.5], &[1, 2, 3, 4], Some(17.25))),
         histogram("size", "By", explicit(&[1.0, 1024.0], &[0, 0, 1], Some(5000.0))),
         histogram("empty", "", explicit(&[1.0], &[0, 0], Some(0.0))),
         histogram("unknown", "", explicit(&[], &[3], None)),
-        metric("payload", "By", Data::ExponentialHistogram(exponentials)),
+        exponential("payload", "By", point),
     ]
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tributary_telemetry::{Snapshot, TextFormat};
+use tributary_telemetry::Snapshot;
 
 use crate::{
     limits::MAX_KV_BYTES,
-    scrape::{copy::Publication, options::View},
+    scrape::{copy::Publication, negotiate::Format, options::View},
     self_metrics::{LedgerStatus, NotRecorded, with_readings},
 };
 
@@ -93,7 +93,7 @@ impl Copies {
     /// OpenMetrics text, as served.
     pub fn openmetrics(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        self.view.write(&self.read, TextFormat::OpenMetrics, &mut text);
+        self.view.write(&self.read, Format::OpenMetrics, &mut text);
         text
     }
 

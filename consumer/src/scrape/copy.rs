@@ -2,9 +2,7 @@
 
 use std::{fmt, rc::Rc};
 
-use tributary_telemetry::TextFormat;
-
-use super::{options::View, pieces::MAX_WHOLE_BYTES};
+use super::{negotiate::Format, options::View, pieces::MAX_WHOLE_BYTES};
 use crate::config::{Config, MetricsSource, OPENMETRICS_KEY, SNAPSHOT_KEY};
 
 /// The most bytes of a copy that an isolate remembers. A larger one is read anew each time and may be older than the one
@@ -33,10 +31,10 @@ impl Source {
     }
 
     /// The source that a request reads. It answers from one copy, so that it never mixes two states.
-    pub fn of(config: &Config, format: TextFormat, view: &View) -> Self {
+    pub fn of(config: &Config, format: Format, view: &View) -> Self {
         match config.metrics_source {
             MetricsSource::Ledger => Self::Ledger,
-            MetricsSource::Kv if format == TextFormat::OpenMetrics && *view == View::of_config(config) => Self::Text,
+            MetricsSource::Kv if format == Format::OpenMetrics && *view == View::of_config(config) => Self::Text,
             MetricsSource::Kv => Self::Snapshot,
         }
     }
@@ -179,11 +177,12 @@ mod tests {
         let kv = config(&[("METRICS_BUCKETS_PER_DECADE", "6")]);
         let own = View::of_config(&kv);
         let finer = View { buckets_per_decade: 18, ..own.clone() };
-        assert_eq!(Source::of(&kv, TextFormat::OpenMetrics, &own), Source::Text);
-        assert_eq!(Source::of(&kv, TextFormat::OpenMetrics, &finer), Source::Snapshot);
-        assert_eq!(Source::of(&kv, TextFormat::Prometheus, &own), Source::Snapshot);
+        assert_eq!(Source::of(&kv, Format::OpenMetrics, &own), Source::Text);
+        assert_eq!(Source::of(&kv, Format::OpenMetrics, &finer), Source::Snapshot);
+        assert_eq!(Source::of(&kv, Format::Prometheus, &own), Source::Snapshot);
+        assert_eq!(Source::of(&kv, Format::Protobuf, &own), Source::Snapshot);
         let ledger = config(&[("METRICS_SOURCE", "ledger")]);
-        assert_eq!(Source::of(&ledger, TextFormat::OpenMetrics, &View::of_config(&ledger)), Source::Ledger);
+        assert_eq!(Source::of(&ledger, Format::OpenMetrics, &View::of_config(&ledger)), Source::Ledger);
     }
 
     #[test]

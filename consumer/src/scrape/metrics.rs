@@ -1,10 +1,11 @@
 //! What the endpoint says of itself: families, and what each event adds to them.
 
-use tributary_telemetry::{
-    Delta, FamilyDescriptor, Gauge, LabelSet, MetricKind, Number, Snapshot, TextFormat, TextOptions, Zero,
-    write_selected_text,
-};
+use tributary_telemetry::{Delta, FamilyDescriptor, Gauge, LabelSet, MetricKind, Number, Snapshot, Zero};
 
+use super::{
+    negotiate::Format,
+    options::{Selection, View},
+};
 use crate::self_metrics::{NotRecorded, add, labels, set};
 
 /// When the copy was made that a scrape reads.
@@ -122,9 +123,9 @@ pub fn add_build_info(copy: &mut Snapshot, now_ms: u64) -> Result<(), NotRecorde
     Ok(())
 }
 
-/// Puts the age of the copy into a text, before its end; nothing of the text is written again. False where the text
-/// has not the end that its format has: it was cut off.
-pub fn add_age(text: &mut Vec<u8>, format: TextFormat, age_ms: u64) -> bool {
+/// Puts the age of the copy into a text or after messages, before the end; nothing that is there is written again. False
+/// where there is not the end that the format has: it was cut off.
+pub fn add_age(text: &mut Vec<u8>, format: Format, age_ms: u64) -> bool {
     let Some(families) = text.strip_suffix(format.end().as_bytes()).map(<[u8]>::len) else { return false };
     let mut delta = Delta::new();
     let mut age = Snapshot::new(0);
@@ -132,7 +133,8 @@ pub fn add_age(text: &mut Vec<u8>, format: TextFormat, age_ms: u64) -> bool {
     let is_made = gauge.is_ok_and(|gauge| delta.set_gauge(&AGE, LabelSet::empty(), gauge).is_ok());
     if is_made && age.apply(&delta, 0).is_ok() {
         text.truncate(families);
-        write_selected_text(&age, &TextOptions::new(format), |_| true, text);
+        let view = View { buckets_per_decade: 18, created: false, selection: Selection::default() };
+        view.write(&age, format, text);
     }
     true
 }
@@ -149,7 +151,7 @@ mod tests {
     #[test]
     fn age_is_the_last_family_and_the_text_before_it_stays() {
         let mut openmetrics = b"# TYPE a gauge\na 1\n# EOF\n".to_vec();
-        assert!(add_age(&mut openmetrics, TextFormat::OpenMetrics, 3_214));
+        assert!(add_age(&mut openmetrics, Format::OpenMetrics, 3_214));
         assert_eq!(
             String::from_utf8(openmetrics).unwrap(),
             "# TYPE a gauge\na 1\n\
@@ -159,7 +161,7 @@ mod tests {
              tributary_metrics_age_seconds 3.214\n# EOF\n"
         );
         let mut text = b"a 1\n".to_vec();
-        assert!(add_age(&mut text, TextFormat::Prometheus, 0));
+        assert!(add_age(&mut text, Format::Prometheus, 0));
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "a 1\n\
@@ -167,13 +169,17 @@ mod tests {
              # TYPE tributary_metrics_age_seconds gauge\n\
              tributary_metrics_age_seconds 0.0\n"
         );
+        let mut messages = b"\x03\x0a\x01a".to_vec();
+        assert!(add_age(&mut messages, Format::Protobuf, 500));
+        let half = [&[9][..], &0.5_f64.to_le_bytes()].concat();
+        assert!(messages.starts_with(b"\x03\x0a\x01a") && messages.windows(9).any(|bytes| bytes == half));
     }
 
     #[test]
     fn a_text_that_was_cut_off_is_noticed() {
         for text in ["", "a 1\n", "a 1\n# EOF", "# EOF\na 1\n"] {
             let mut bytes = text.as_bytes().to_vec();
-            assert!(!add_age(&mut bytes, TextFormat::OpenMetrics, 1), "{text:?}");
+            assert!(!add_age(&mut bytes, Format::OpenMetrics, 1), "{text:?}");
             assert_eq!(bytes, text.as_bytes());
         }
     }

@@ -1,19 +1,53 @@
 //! What the headers ask for: the format by `Accept`, the coding by `Accept-Encoding` (RFC 9110 sections 12.5.1, 12.5.3).
 //!
 //! There is always an answer, whatever a header holds: 406 never happens. Who accepts nothing that we have gets text
-//! 0.0.4, which every scraper reads, and who accepts no coding that we have gets none.
+//! 0.0.4, which every scraper reads, and who accepts no coding that we have gets none. Protobuf is sent to who names it with
+//! its message and encoding, as Prometheus does where it is told to scrape native histograms, and to nobody else: it is not
+//! for reading, and its text forms are not on offer.
+
+use std::borrow::Cow;
 
 use tributary_telemetry::TextFormat;
 
 use super::header::{Element, bounded, elements};
 
+/// What a state is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// OpenMetrics text 1.0.0.
+    OpenMetrics,
+    /// Prometheus text 0.0.4.
+    Prometheus,
+    /// `io.prometheus.client.MetricFamily` after `MetricFamily`, each behind its length.
+    Protobuf,
+}
+
+impl Format {
+    /// The text format, of those that are text.
+    pub const fn text(self) -> Option<TextFormat> {
+        match self {
+            Self::OpenMetrics => Some(TextFormat::OpenMetrics),
+            Self::Prometheus => Some(TextFormat::Prometheus),
+            Self::Protobuf => None,
+        }
+    }
+
+    /// How a whole state ends, after its last family.
+    pub const fn end(self) -> &'static str {
+        match self.text() {
+            Some(text) => text.end(),
+            None => "",
+        }
+    }
+}
+
 /// The format that was asked for, and how names are to be escaped in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MediaType {
-    /// The text format.
-    pub format: TextFormat,
-    /// The scheme that an OpenMetrics request named. All of our names are letters, digits and underscores, which no
-    /// scheme changes, so each of them is what we speak.
+    /// The format.
+    pub format: Format,
+    /// The scheme that a request for OpenMetrics or protobuf named; text 0.0.4 has none. All of our names are letters, digits and underscores,
+    /// which no scheme changes, so each of them is what we speak.
     pub escaping: Option<Escaping>,
 }
 
@@ -53,22 +87,17 @@ impl Escaping {
 
 impl MediaType {
     /// The `Content-Type`, exactly.
-    pub fn content_type(self) -> &'static str {
-        match (self.format, self.escaping) {
-            (TextFormat::Prometheus, _) => "text/plain; version=0.0.4; charset=utf-8",
-            (TextFormat::OpenMetrics, None) => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            (TextFormat::OpenMetrics, Some(Escaping::AllowUtf8)) => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
+    pub fn content_type(self) -> Cow<'static, str> {
+        let format = match self.format {
+            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
             }
-            (TextFormat::OpenMetrics, Some(Escaping::Underscores)) => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
-            }
-            (TextFormat::OpenMetrics, Some(Escaping::Dots)) => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=dots"
-            }
-            (TextFormat::OpenMetrics, Some(Escaping::Values)) => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=values"
-            }
+        };
+        match self.escaping {
+            Some(escaping) => format!("{format}; escaping={}", escaping.as_str()).into(),
+            None => format.into(),
         }
     }
 }
@@ -77,11 +106,21 @@ impl MediaType {
 struct Offer {
     kind: &'static str,
     subtype: &'static str,
-    version: &'static str,
+    /// What a range may say, and what it then must say.
+    version: Option<&'static str>,
+    /// What a range must say to mean it.
+    required: &'static [(&'static str, &'static str)],
 }
 
-const OPEN_METRICS: Offer = Offer { kind: "application", subtype: "openmetrics-text", version: "1.0.0" };
-const TEXT: Offer = Offer { kind: "text", subtype: "plain", version: "0.0.4" };
+const OPEN_METRICS: Offer =
+    Offer { kind: "application", subtype: "openmetrics-text", version: Some("1.0.0"), required: &[] };
+const TEXT: Offer = Offer { kind: "text", subtype: "plain", version: Some("0.0.4"), required: &[] };
+const PROTOBUF: Offer = Offer {
+    kind: "application",
+    subtype: "vnd.google.protobuf",
+    version: None,
+    required: &[("proto", "io.prometheus.client.MetricFamily"), ("encoding", "delimited")],
+};
 
 /// How exactly a media range names an offer; the most exact one decides, whatever its quality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,18 +151,30 @@ impl Preference {
 /// The format that `Accept` prefers, and `openmetrics` where the options overrule it.
 pub fn media_type(accept: Option<&str>, openmetrics: Option<bool>) -> MediaType {
     let accept = bounded(accept).unwrap_or_default();
-    let wanted = preference(accept, &OPEN_METRICS);
-    let is_preferred = || match (wanted, preference(accept, &TEXT)) {
-        (Some(wanted), Some(text)) => wanted.quality > 0 && wanted.rank() > text.rank(),
-        (Some(wanted), None) => wanted.quality > 0,
-        (None, _) => false,
+    let [wanted, protobuf, text] = [&OPEN_METRICS, &PROTOBUF, &TEXT].map(|offer| preference(accept, offer));
+    let is_preferred = |wanted: Option<Preference>, to: Option<Preference>| {
+        wanted.is_some_and(|wanted| wanted.quality > 0 && Some(wanted.rank()) > to.map(Preference::rank))
     };
-    if openmetrics.unwrap_or_else(is_preferred) {
-        let escaping = wanted.and_then(|wanted| wanted.escaping);
-        MediaType { format: TextFormat::OpenMetrics, escaping }
-    } else {
-        MediaType { format: TextFormat::Prometheus, escaping: None }
-    }
+    let preferred = || {
+        if is_preferred(protobuf, text) && is_preferred(protobuf, wanted) {
+            Format::Protobuf
+        } else if is_preferred(wanted, text) {
+            Format::OpenMetrics
+        } else {
+            Format::Prometheus
+        }
+    };
+    let format = match openmetrics {
+        Some(true) => Format::OpenMetrics,
+        Some(false) => Format::Prometheus,
+        None => preferred(),
+    };
+    let named = match format {
+        Format::OpenMetrics => wanted,
+        Format::Protobuf => protobuf,
+        Format::Prometheus => None,
+    };
+    MediaType { format, escaping: named.and_then(|range| range.escaping) }
 }
 
 /// What the most exact range says of an offer; of equally exact ones that with the highest quality.
@@ -140,20 +191,26 @@ fn preference(accept: &str, offer: &Offer) -> Option<Preference> {
 
 fn exactness(range: &Element<'_>, offer: &Offer) -> Option<Exactness> {
     let (kind, subtype) = range.name.split_once('/')?;
-    let version = range.parameter("version");
+    let version = range.parameter("version").filter(|_| offer.version.is_some());
     // A range with parameters is of what has these parameters.
-    if version.is_some_and(|version| !version.is(offer.version)) {
+    if version.is_some_and(|version| offer.version.is_some_and(|offered| !version.is(offered))) {
+        return None;
+    }
+    let says = |(name, value): &(&str, &str)| range.parameter(name).is_some_and(|parameter| parameter.is(value));
+    if !offer.required.iter().all(says) {
         return None;
     }
     if range.parameter("charset").is_some_and(|charset| !charset.is("utf-8") && !charset.is("utf8")) {
         return None;
     }
     match (kind, subtype) {
-        ("*", "*") => Some(Exactness::Anything),
-        (_, "*") if kind.eq_ignore_ascii_case(offer.kind) => Some(Exactness::Kind),
         _ if kind.eq_ignore_ascii_case(offer.kind) && subtype.eq_ignore_ascii_case(offer.subtype) => {
             Some(if version.is_some() { Exactness::Version } else { Exactness::Named })
         }
+        // Who must be named with parameters is meant by nothing less.
+        _ if !offer.required.is_empty() => None,
+        ("*", "*") => Some(Exactness::Anything),
+        (_, "*") if kind.eq_ignore_ascii_case(offer.kind) => Some(Exactness::Kind),
         _ => None,
     }
 }

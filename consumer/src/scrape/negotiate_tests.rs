@@ -1,19 +1,19 @@
 //! Real headers, the corners of RFC 9110, and junk.
 
 use super::*;
-use TextFormat::{OpenMetrics, Prometheus};
+use Format::{OpenMetrics, Prometheus, Protobuf};
 
-fn format(accept: &str) -> TextFormat {
+fn format(accept: &str) -> Format {
     media_type(Some(accept), None).format
 }
 
 #[test]
 fn real_headers_get_what_they_prefer() {
     let table = [
-        // Prometheus 1 and 2.0: the protobuf format of old first.
+        // Prometheus 1, Telegraf: the protobuf format first.
         (
             "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
-            Prometheus,
+            Protobuf,
         ),
         // Prometheus 2.5 to 2.34 know OpenMetrics 0.0.1, which we are not.
         ("application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", Prometheus),
@@ -22,10 +22,19 @@ fn real_headers_get_what_they_prefer() {
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
             OpenMetrics,
         ),
-        // The same with native histograms.
+        // Prometheus 2.40 to 2.48 with native histograms.
         (
             "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            Protobuf,
+        ),
+        // Prometheus 2.49 to 2.54, without and with them.
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
             OpenMetrics,
+        ),
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.5,application/openmetrics-text;version=1.0.0;q=0.4,application/openmetrics-text;version=0.0.1;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            Protobuf,
         ),
         // Prometheus 3, with UTF-8 names and without.
         (
@@ -36,9 +45,18 @@ fn real_headers_get_what_they_prefer() {
             "application/openmetrics-text;version=1.0.0;escaping=underscores;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=underscores;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
             OpenMetrics,
         ),
-        // Prometheus 3 with native histograms: protobuf first.
+        // Prometheus 3 with native histograms: protobuf first. In 3.0 that named an escaping, too.
         (
             "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            Protobuf,
+        ),
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.4,*/*;q=0.3",
+            Protobuf,
+        ),
+        // Prometheus 3 told to scrape text first, and protobuf where there is no text.
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.5,*/*;q=0.4",
             OpenMetrics,
         ),
         // Prometheus 3 told to scrape text 0.0.4 alone.
@@ -127,6 +145,65 @@ fn other_versions_and_charsets_are_not_what_we_have() {
         "text/plain;version=1.0.0;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5",
     ] {
         assert_eq!(format(accept), OpenMetrics, "{accept}");
+    }
+}
+
+#[test]
+fn protobuf_is_for_who_names_it_with_its_message_and_encoding() {
+    const WHOLE: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    for (accept, expected) in [
+        (WHOLE, Protobuf),
+        (
+            "application/vnd.google.protobuf; encoding=\"delimited\"; proto=\"io.prometheus.client.MetricFamily\"",
+            Protobuf,
+        ),
+        ("Application/vnd.Google.Protobuf;Proto=IO.Prometheus.Client.MetricFamily;Encoding=DELIMITED", Protobuf),
+        ("application/vnd.google.protobuf", Prometheus),
+        ("application/vnd.google.protobuf;encoding=delimited", Prometheus),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily", Prometheus),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.Metric;encoding=delimited", Prometheus),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text", Prometheus),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=compact-text", Prometheus),
+        ("application/x-protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", Prometheus),
+        ("text/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", Prometheus),
+        ("*/*;proto=io.prometheus.client.MetricFamily;encoding=delimited", Prometheus),
+        ("application/*;proto=io.prometheus.client.MetricFamily;encoding=delimited", OpenMetrics),
+        (
+            "application/*;proto=io.prometheus.client.MetricFamily;encoding=delimited, application/openmetrics-text;q=0.5",
+            OpenMetrics,
+        ),
+    ] {
+        assert_eq!(format(accept), expected, "{accept}");
+    }
+    for (rest, expected) in [
+        (";q=0", Prometheus),
+        (";q=0, */*", Prometheus),
+        (";q=0, application/*", OpenMetrics),
+        (";q=0.5, text/plain;q=0.5", Protobuf),
+        (";q=0.5, text/plain;q=0.6", Prometheus),
+        (";q=0.5, application/openmetrics-text;q=0.5, text/plain;q=0.1", Protobuf),
+        (";q=0.5, application/openmetrics-text;q=0.501, text/plain;q=0.1", OpenMetrics),
+        (";q=0.5, application/openmetrics-text;q=0.6, text/plain;q=0.7", Prometheus),
+        (";q=0.001, text/plain;q=0", Protobuf),
+        (";q=0.5, */*;q=0.9", Prometheus),
+        (";q=0.5, application/*;q=0.5", Protobuf),
+        (";q=0.2, application/vnd.google.protobuf;q=0.9, application/openmetrics-text;q=0.5", OpenMetrics),
+    ] {
+        assert_eq!(format(&format!("{WHOLE}{rest}")), expected, "{rest}");
+    }
+    for before in ["text/plain, ", "application/openmetrics-text, "] {
+        assert_ne!(format(&format!("{before}{WHOLE}")), Protobuf, "of equal ones the first: {before}");
+    }
+    // Options know two formats, and say which one everybody gets.
+    assert_eq!(media_type(Some(WHOLE), Some(true)).format, OpenMetrics);
+    assert_eq!(media_type(Some(WHOLE), Some(false)).format, Prometheus);
+    // As Prometheus' Go client says it.
+    let content_type = |rest: &str| media_type(Some(&format!("{WHOLE}{rest}")), None).content_type();
+    let plain = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    assert_eq!(content_type(";q=0.6"), plain);
+    assert_eq!(content_type(";escaping=other"), plain);
+    for escaping in ["allow-utf-8", "underscores", "dots", "values"] {
+        assert_eq!(content_type(&format!(";escaping={escaping}")), format!("{plain}; escaping={escaping}"));
     }
 }
 

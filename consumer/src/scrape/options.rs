@@ -1,9 +1,11 @@
 //! The options of a scrape: in the query, and as defaults in the configuration.
 
 use tributary_telemetry::{
-    FamilyDescriptor, MetricFamily, Snapshot, TextFormat, TextOptions, write_family, write_selected_text,
+    FamilyDescriptor, MetricFamily, Snapshot, TextFormat, TextOptions, write_family, write_family_protobuf,
+    write_selected_protobuf, write_selected_text,
 };
 
+use super::negotiate::Format;
 use crate::config::Config;
 
 /// The longest query that is read. A hundred long names are a few thousand bytes.
@@ -65,12 +67,12 @@ impl Selection {
     }
 }
 
-/// What a text shows of a state, its format aside.
+/// What is shown of a state, the format aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// Density of the histogram, 1 to 18 bounds a decade.
     pub buckets_per_decade: u8,
-    /// Whether OpenMetrics says when each series began.
+    /// Whether OpenMetrics says when each series began. Protobuf always does.
     pub created: bool,
     /// Which families there are.
     pub selection: Selection,
@@ -91,15 +93,22 @@ impl View {
         format!("{}-{}-{:x}", self.buckets_per_decade, u8::from(self.created), self.selection.checksum())
     }
 
-    /// Appends the text of a state.
-    pub fn write(&self, state: &Snapshot, format: TextFormat, out: &mut Vec<u8>) {
-        write_selected_text(state, &self.text(format), |family| self.selection.has(family), out);
+    /// Appends a state in a format.
+    pub fn write(&self, state: &Snapshot, format: Format, out: &mut Vec<u8>) {
+        let select = |family: &FamilyDescriptor| self.selection.has(family);
+        match format.text() {
+            Some(format) => write_selected_text(state, &self.text(format), select, out),
+            None => write_selected_protobuf(state, self.buckets_per_decade, select, out),
+        }
     }
 
-    /// Appends that of one family, if it is shown.
-    pub fn write_family(&self, family: &MetricFamily, format: TextFormat, out: &mut Vec<u8>) {
+    /// Appends one family, if it is shown.
+    pub fn write_family(&self, family: &MetricFamily, format: Format, out: &mut Vec<u8>) {
         if self.selection.has(family.descriptor()) {
-            write_family(family, &self.text(format), out);
+            match format.text() {
+                Some(format) => write_family(family, &self.text(format), out),
+                None => write_family_protobuf(family, self.buckets_per_decade, out),
+            }
         }
     }
 
@@ -113,7 +122,7 @@ impl View {
 pub struct Options {
     /// What is shown.
     pub view: View,
-    /// OpenMetrics or not, whatever `Accept` says; `None`: as that says.
+    /// OpenMetrics or text 0.0.4, whatever `Accept` says; `None`: as that says.
     pub openmetrics: Option<bool>,
 }
 

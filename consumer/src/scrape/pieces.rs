@@ -8,10 +8,11 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use tributary_telemetry::{DecodeError, Families, TextFormat};
+use tributary_telemetry::{DecodeError, Families};
 
 use super::{
     metrics::{self, AGE},
+    negotiate::Format,
     options::View,
 };
 
@@ -28,7 +29,7 @@ const PIECE_BYTES: usize = 256 << 10;
 pub const MAX_HELD_BYTES: usize = 40_000_000;
 
 /// The end of a text: the age of the copy, and the end itself.
-fn end(view: &View, format: TextFormat, age_ms: Option<u64>) -> Vec<u8> {
+fn end(view: &View, format: Format, age_ms: Option<u64>) -> Vec<u8> {
     let mut end = format.end().as_bytes().to_vec();
     if let Some(age_ms) = age_ms.filter(|_| view.selection.has(&AGE)) {
         // Cannot fail: it has its end.
@@ -47,12 +48,12 @@ pub struct Tail {
 impl Tail {
     /// Of a copy of this age, in milliseconds.
     pub fn new(view: &View, age_ms: Option<u64>) -> Self {
-        Self { held: Vec::new(), end: end(view, TextFormat::OpenMetrics, age_ms) }
+        Self { held: Vec::new(), end: end(view, Format::OpenMetrics, age_ms) }
     }
 
     /// What can go out of what came so far.
     pub fn pass(&mut self, mut came: Vec<u8>) -> Vec<u8> {
-        let held = TextFormat::OpenMetrics.end().len();
+        let held = Format::OpenMetrics.end().len();
         let mut out = std::mem::take(&mut self.held);
         out.append(&mut came);
         self.held = out.split_off(out.len().saturating_sub(held));
@@ -61,7 +62,7 @@ impl Tail {
 
     /// What goes out last; `None` where the text was cut off.
     pub fn finish(self) -> Option<Vec<u8>> {
-        (self.held == TextFormat::OpenMetrics.end().as_bytes()).then_some(self.end)
+        (self.held == Format::OpenMetrics.end().as_bytes()).then_some(self.end)
     }
 }
 
@@ -71,7 +72,7 @@ pub struct Pieces {
     bytes: Rc<Vec<u8>>,
     families: Families,
     view: View,
-    format: TextFormat,
+    format: Format,
     end: Option<Vec<u8>>,
 }
 
@@ -80,7 +81,7 @@ impl Pieces {
     ///
     /// # Errors
     /// [`DecodeError`] where it can be seen at once that this is no state.
-    pub fn new(bytes: Rc<Vec<u8>>, view: View, format: TextFormat, age_ms: Option<u64>) -> Result<Self, DecodeError> {
+    pub fn new(bytes: Rc<Vec<u8>>, view: View, format: Format, age_ms: Option<u64>) -> Result<Self, DecodeError> {
         let end = Some(end(&view, format, age_ms));
         Ok(Self { families: Families::of(&bytes)?, bytes, view, format, end })
     }
@@ -184,7 +185,7 @@ mod tests {
     fn pieces_are_together_what_one_answer_would_be() {
         let (state, view) = (state(), view());
         let bytes = Rc::new(state.encode());
-        for format in [TextFormat::OpenMetrics, TextFormat::Prometheus] {
+        for format in [Format::OpenMetrics, Format::Prometheus, Format::Protobuf] {
             let pieces = Pieces::new(bytes.clone(), view.clone(), format, Some(7)).unwrap();
             let pieces: Vec<Vec<u8>> = pieces.collect::<Result<_, _>>().unwrap();
             assert!(pieces.len() > 4 && pieces.iter().all(|piece| piece.len() < 2 * PIECE_BYTES));
@@ -202,9 +203,9 @@ mod tests {
     fn a_text_is_passed_on_with_its_age_however_it_comes() {
         let view = view();
         let mut text = Vec::new();
-        view.write(&state(), TextFormat::OpenMetrics, &mut text);
+        view.write(&state(), Format::OpenMetrics, &mut text);
         let mut expected = text.clone();
-        assert!(metrics::add_age(&mut expected, TextFormat::OpenMetrics, 7));
+        assert!(metrics::add_age(&mut expected, Format::OpenMetrics, 7));
         for size in [1, 5, 6, 7, 4_096, text.len()] {
             let mut tail = Tail::new(&view, Some(7));
             let mut out: Vec<u8> = text.chunks(size).flat_map(|chunk| tail.pass(chunk.to_vec())).collect();
@@ -224,7 +225,7 @@ mod tests {
         let mut bytes = state().encode();
         let near_the_end = bytes.len() - 20;
         bytes[near_the_end..].fill(0xff);
-        let pieces = Pieces::new(Rc::new(bytes.clone()), view(), TextFormat::OpenMetrics, None);
+        let pieces = Pieces::new(Rc::new(bytes.clone()), view(), Format::OpenMetrics, None);
         if let Ok(pieces) = pieces {
             let pieces: Vec<_> = pieces.collect();
             assert!(pieces.last().unwrap().is_err() && pieces.iter().filter(|piece| piece.is_err()).count() == 1);
@@ -233,7 +234,7 @@ mod tests {
         let middle = bytes.len() / 2;
         let mut bytes = state().encode();
         bytes[middle..middle + 60].fill(0xff);
-        let pieces: Vec<_> = Pieces::new(Rc::new(bytes), view(), TextFormat::OpenMetrics, None).unwrap().collect();
+        let pieces: Vec<_> = Pieces::new(Rc::new(bytes), view(), Format::OpenMetrics, None).unwrap().collect();
         assert!(pieces.len() > 2 && pieces.last().unwrap().is_err());
         assert!(!pieces.iter().flatten().any(|piece| piece.ends_with(b"# EOF\n")));
     }

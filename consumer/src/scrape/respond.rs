@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use tributary_telemetry::{Snapshot, TextFormat};
+use tributary_telemetry::Snapshot;
 
 use super::{
     access::Access,
     copy::{Copy, Source},
     metrics::{self, FailureReason},
-    negotiate::{Coding, MediaType, coding, media_type},
+    negotiate::{Coding, Format, MediaType, coding, media_type},
     options::{BadOption, MAX_QUERY_BYTES, Options, View},
     validator::{etag, is_not_modified},
 };
@@ -177,7 +177,7 @@ pub fn head(copy: &Copy, wanted: &Wanted, ask: Ask<'_>, now_ms: u64) -> (Answer,
     if is_not_modified {
         return (Answer { status: 304, headers, body: Vec::new() }, false);
     }
-    headers.push(("Content-Type", wanted.media_type.content_type().into()));
+    headers.push(("Content-Type", wanted.media_type.content_type()));
     if wanted.coding == Coding::Gzip {
         headers.push(("Content-Encoding", "gzip".into()));
     }
@@ -204,7 +204,7 @@ fn body(copy: &Copy, wanted: &Wanted, age_ms: Option<u64>) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     if copy.source == Source::Text {
         // What is published under this key is OpenMetrics, and nothing else is asked of it.
-        if format != TextFormat::OpenMetrics {
+        if format != Format::OpenMetrics {
             return None;
         }
         text.reserve_exact(copy.bytes.len().saturating_add(TAIL_BYTES));

@@ -1,5 +1,8 @@
 //! Requests against copies, without a runtime.
 
+#[path = "../../../telemetry/tests/client_model/mod.rs"]
+mod client_model;
+
 use std::{collections::BTreeMap, rc::Rc};
 
 use super::*;
@@ -12,6 +15,7 @@ use crate::{
 const PUBLISHED_MS: u64 = 1_700_000_000_000;
 const NOW_MS: u64 = PUBLISHED_MS + 3_214;
 const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
+const PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
 
 fn config(variables: &[(&'static str, &'static str)]) -> Config {
     Config::read(&variables.iter().copied().collect::<BTreeMap<_, _>>()).0
@@ -68,6 +72,10 @@ fn content_types_and_headers_are_exact() {
     let config = config(&[]);
     for (accept, content_type) in [
         (Some(OPENMETRICS), "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        (
+            Some(PROTOBUF),
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+        ),
         (Some("text/plain"), "text/plain; version=0.0.4; charset=utf-8"),
         (None, "text/plain; version=0.0.4; charset=utf-8"),
     ] {
@@ -95,6 +103,57 @@ fn the_stored_text_is_served_as_it_is_with_its_age() {
     let ask = Ask { accept: Some(OPENMETRICS), ..Ask::default() };
     let wanted = Wanted::read(ask, &config).unwrap();
     assert_eq!(super::answer(&snapshot, &wanted, ask, NOW_MS).unwrap(), answer);
+}
+
+/// The families of a protobuf answer, by their names, and the samples of all.
+fn messages(answer: &Answer) -> (Vec<String>, Vec<client_model::Sample>) {
+    let families = client_model::read(&answer.body).unwrap();
+    let samples = families.iter().flat_map(|family| family.samples().unwrap()).collect();
+    (families.iter().map(|family| family.name().to_owned()).collect(), samples)
+}
+
+#[test]
+fn protobuf_says_what_the_text_of_the_same_copy_says_and_ends_with_its_age() {
+    for config in [config(&[]), config(&[("METRICS_SOURCE", "ledger")])] {
+        let (protobuf, text) =
+            [PROTOBUF, "text/plain"].map(|accept| get(&config, Ask { accept: Some(accept), ..Ask::default() })).into();
+        let (names, samples) = messages(&protobuf);
+        assert_eq!(names.last().map(String::as_str), Some("tributary_metrics_age_seconds"));
+        assert!(names.iter().any(|name| name == "confidence_resolves_total"));
+        let lines = self::text(&text).lines().filter(|line| !line.starts_with('#'));
+        assert_eq!(samples.len(), lines.count());
+        let (name, labels, age) = samples.last().unwrap();
+        assert_eq!(
+            (name.as_str(), labels.len(), text.header("Age")),
+            ("tributary_metrics_age_seconds", 0, protobuf.header("Age"))
+        );
+        assert_eq!(*age, if config.metrics_source == crate::config::MetricsSource::Ledger { 0.0 } else { 3.214 });
+    }
+}
+
+#[test]
+fn options_are_those_of_protobuf_too_but_for_the_one_that_asks_for_text() {
+    let config = config(&[]);
+    let with =
+        |pairs: &[(&str, &str)]| get(&config, Ask { accept: Some(PROTOBUF), query: &query(pairs), ..Ask::default() });
+    let buckets = |answer: &Answer| {
+        let (_, samples) = messages(answer);
+        samples.iter().filter(|(name, ..)| name == "confidence_resolve_latency_microseconds_bucket").count()
+    };
+    assert_eq!(buckets(&with(&[])), 175);
+    assert_eq!(buckets(&with(&[("buckets_per_decade", "3")])), 174 / 6 + 1);
+    assert_eq!(
+        messages(&with(&[("name[]", "confidence_resolves_total"), ("name[]", "x")])).0,
+        ["confidence_resolves_total"]
+    );
+    assert_eq!(messages(&with(&[("name[]", "tributary_metrics_age_seconds")])).0, ["tributary_metrics_age_seconds"]);
+    let none = with(&[("name[]", "nothing")]);
+    assert_eq!((none.status, none.body.len()), (200, 0));
+    for openmetrics in ["true", "false"] {
+        let text = with(&[("openmetrics", openmetrics)]);
+        assert!(!text.header("Content-Type").unwrap().contains("protobuf"));
+        assert!(self::text(&text).starts_with('#'));
+    }
 }
 
 #[test]
@@ -136,6 +195,7 @@ fn who_has_the_publication_gets_no_body() {
     for ask in [
         Ask { accept: Some(OPENMETRICS), accept_encoding: Some("gzip"), ..Ask::default() },
         Ask { accept: Some("text/plain"), ..Ask::default() },
+        Ask { accept: Some(PROTOBUF), ..Ask::default() },
     ] {
         let first = get(&config, ask);
         let etag = first.header("ETag").unwrap().to_owned();
@@ -190,6 +250,9 @@ fn a_corrupt_copy_is_an_error_and_never_an_empty_page() {
     ] {
         let ask = Ask { accept: Some(OPENMETRICS), ..Ask::default() };
         let corrupt = Copy { bytes: Rc::new(bytes), ..copy.clone() };
+        let answered = answer(&corrupt, &Wanted::read(ask, &config).unwrap(), ask, NOW_MS);
+        assert_eq!(answered, Err(FailureReason::Corrupt));
+        let ask = Ask { accept: Some(PROTOBUF), ..ask };
         let answered = answer(&corrupt, &Wanted::read(ask, &config).unwrap(), ask, NOW_MS);
         assert_eq!(answered, Err(FailureReason::Corrupt));
     }

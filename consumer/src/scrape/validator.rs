@@ -1,11 +1,9 @@
 //! Conditional requests (RFC 9110 section 13): who has the current state gets 304 and no body.
 
-use tributary_telemetry::TextFormat;
-
 use super::{
     copy::{Copy, Source},
     header::{bounded, split_outside_quotes},
-    negotiate::{Coding, MediaType},
+    negotiate::{Coding, Format, MediaType},
     options::View,
 };
 
@@ -16,8 +14,9 @@ use super::{
 pub fn etag(copy: &Copy, view: &View, media_type: MediaType, coding: Coding) -> Option<String> {
     let publication = copy.publication.as_ref().filter(|_| copy.source != Source::Ledger)?;
     let format = match media_type.format {
-        TextFormat::OpenMetrics => "om",
-        TextFormat::Prometheus => "text",
+        Format::OpenMetrics => "om",
+        Format::Prometheus => "text",
+        Format::Protobuf => "pb",
     };
     let escaping = media_type.escaping.map_or("none", |escaping| escaping.as_str());
     let coding = match coding {
@@ -68,7 +67,7 @@ mod tests {
     #[test]
     fn everything_that_changes_the_answer_changes_its_tag() {
         let view = View { buckets_per_decade: 18, created: false, selection: Selection::default() };
-        let media_type = MediaType { format: TextFormat::OpenMetrics, escaping: None };
+        let media_type = MediaType { format: Format::OpenMetrics, escaping: None };
         let publication = Publication { published_ms: 5, start_time_ms: 1, version: 7, view: view.tag() };
         let copy = |publication: &Publication| Copy {
             source: Source::Text,
@@ -85,7 +84,8 @@ mod tests {
             tag(&copy(&Publication { start_time_ms: 2, ..publication.clone() }), &view, media_type, Coding::Identity),
             tag(&own, &View { created: true, ..view.clone() }, media_type, Coding::Identity),
             tag(&own, &view, MediaType { escaping: Some(Escaping::Dots), ..media_type }, Coding::Identity),
-            tag(&own, &view, MediaType { format: TextFormat::Prometheus, ..media_type }, Coding::Identity),
+            tag(&own, &view, MediaType { format: Format::Prometheus, ..media_type }, Coding::Identity),
+            tag(&own, &view, MediaType { format: Format::Protobuf, ..media_type }, Coding::Identity),
             tag(&own, &view, media_type, Coding::Gzip),
         ];
         assert_eq!(tags.iter().collect::<BTreeSet<_>>().len(), tags.len());

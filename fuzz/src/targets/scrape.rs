@@ -11,13 +11,12 @@ use tributary_consumer::{
     scrape::{
         access::{Access, access},
         header::MAX_HEADER_BYTES,
-        negotiate::{coding, media_type},
+        negotiate::{Format, coding, media_type},
         options::Options,
         respond::{Ask, Wanted, refuse},
         validator::is_not_modified,
     },
 };
-use tributary_telemetry::TextFormat;
 
 /// No header and no variable is an error; an option is either right or named; the answer does not depend on case, on
 /// spaces or on what else is listed; nobody reads without the token.
@@ -55,7 +54,11 @@ fn check_lines(text: &str) {
     if !accept.contains('"') && accept.len() < MAX_HEADER_BYTES - 64 {
         assert_eq!(media_type(Some(&format!(" {accept} , application/json ; q=1 ")), None).format, format);
     }
-    if format == TextFormat::OpenMetrics {
+    if format == Format::Protobuf {
+        let lower = accept.to_ascii_lowercase();
+        assert!(lower.contains("application/vnd.google.protobuf") && lower.contains("delimited"), "{accept}");
+    }
+    if format == Format::OpenMetrics {
         let lower = accept.to_ascii_lowercase();
         assert!(lower.contains("application/openmetrics-text") || lower.contains("application/*"), "{accept}");
     }
@@ -112,14 +115,26 @@ struct Range {
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
 const PLAIN: &str = "text/plain";
+const PROTOBUF: &str = "application/vnd.google.protobuf";
 
 impl Range {
     fn media_type(self) -> &'static str {
-        [OPEN_METRICS, PLAIN, "*/*", "application/*", "text/*", "application/json"][usize::from(self.media_type) % 6]
+        let types = [OPEN_METRICS, PLAIN, "*/*", "application/*", "text/*", "application/json", PROTOBUF];
+        types[usize::from(self.media_type) % types.len()]
     }
 
     fn version(self) -> Option<&'static str> {
         [None, Some("1.0.0"), Some("0.0.1"), Some("0.0.4"), Some("2.0.0"), Some("")][usize::from(self.version) % 6]
+    }
+
+    /// What names the protobuf format, or does not quite.
+    fn message(self) -> &'static [&'static str] {
+        match self.version / 6 % 4 {
+            0 => &[],
+            1 => &["proto=io.prometheus.client.MetricFamily", "encoding=\"delimited\""],
+            2 => &["proto=x", "encoding=delimited"],
+            _ => &["proto=io.prometheus.client.MetricFamily", "encoding=text"],
+        }
     }
 
     fn permille(self) -> u32 {
@@ -129,7 +144,7 @@ impl Range {
     fn write(self) -> String {
         let has = |bit: u8| self.style & (1 << bit) != 0;
         let space = if has(0) { " \t" } else { "" };
-        let mut parameters = Vec::new();
+        let mut parameters: Vec<String> = self.message().iter().map(|parameter| (*parameter).to_owned()).collect();
         if let Some(version) = self.version() {
             let quote = if has(1) { "\"" } else { "" };
             parameters.push(format!("version={quote}{version}{quote}"));
@@ -157,7 +172,7 @@ impl Range {
 
 /// What RFC 9110 and our preference make of ranges: of each format the most exact range counts, of equally exact ones
 /// the best; then quality decides, then whether the format is named, then which stands first.
-fn expected(ranges: &[Range]) -> TextFormat {
+fn expected(ranges: &[Range]) -> Format {
     let best = |named: &str, kind: &str, version: &str| {
         let exactness = |range: &Range| match range.media_type() {
             _ if range.version().is_some_and(|asked| asked != version) => None,
@@ -173,7 +188,17 @@ fn expected(ranges: &[Range]) -> TextFormat {
     let open_metrics =
         best(OPEN_METRICS, "application/*", "1.0.0").filter(|(quality, exactness, _)| *quality > 0 && *exactness > 0);
     let text = best(PLAIN, "text/*", "0.0.4");
-    if open_metrics.is_some() && open_metrics > text { TextFormat::OpenMetrics } else { TextFormat::Prometheus }
+    // Only a range that names it whole means protobuf, whatever version it says beside.
+    let places = ranges.iter().zip((0..ranges.len()).rev());
+    let whole = places.filter(|(range, _)| range.media_type() == PROTOBUF && range.version / 6 % 4 == 1);
+    let protobuf = whole.map(|(range, place)| (range.permille(), 2, place)).max();
+    if protobuf.is_some_and(|(quality, ..)| quality > 0) && protobuf > text && protobuf > open_metrics {
+        Format::Protobuf
+    } else if open_metrics.is_some() && open_metrics > text {
+        Format::OpenMetrics
+    } else {
+        Format::Prometheus
+    }
 }
 
 fn check_ranges(data: &[u8]) {

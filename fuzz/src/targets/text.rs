@@ -4,11 +4,13 @@
 
 use arbitrary::Unstructured;
 use tributary_telemetry::{
-    Bounds, Histogram, LabelSet, Number, Snapshot, TextFormat, TextOptions, UpDown, Value, write_text,
+    Bounds, Histogram, LabelSet, Number, Snapshot, TextFormat, TextOptions, UpDown, Value, write_selected_protobuf,
+    write_text,
 };
 
 use super::NOW_MS;
 use crate::{
+    client_model,
     exposition::{Family, Sample, parse},
     model,
 };
@@ -59,7 +61,42 @@ pub(super) fn check_text(state: &Snapshot, density: u8) {
             let open_metrics = format == TextFormat::OpenMetrics;
             let families = parse(&text, open_metrics).unwrap_or_else(|why| panic!("{why}\n{text}"));
             compare(state, &options, &families);
+            if !open_metrics {
+                check_protobuf(state, buckets_per_decade, &families);
+            }
         }
+    }
+}
+
+/// The protobuf of a state reads back as legal messages, and has the samples of its text, in the same order.
+fn check_protobuf(state: &Snapshot, buckets_per_decade: u8, families: &[Family]) {
+    let mut bytes = Vec::new();
+    write_selected_protobuf(state, buckets_per_decade, |_| true, &mut bytes);
+    let messages = client_model::read(&bytes).unwrap_or_else(|why| panic!("{why}\n{bytes:?}"));
+    assert_eq!(messages.len(), families.len());
+    for (message, family) in messages.iter().zip(families) {
+        assert_eq!(message.help(), family.help);
+        for histogram in message.metric.iter().filter_map(|metric| metric.histogram.as_ref()) {
+            if histogram.is_native() {
+                histogram.native_buckets().unwrap_or_else(|why| panic!("{why}\n{histogram:?}"));
+            }
+        }
+        let samples = message.samples().unwrap_or_else(|why| panic!("{why}\n{message:?}"));
+        // A sum that is not known is not in the text.
+        let known = samples.iter().filter(|(_, _, value)| !value.is_nan());
+        let float = |text: &str| text.replace("Inf", "inf").parse::<f64>().expect("a number");
+        let mut expected = family.samples.iter();
+        for (name, labels, value) in known {
+            let sample = expected.next().expect("one more sample in the text");
+            assert_eq!((name, value.to_bits()), (&sample.name, float(&sample.value).to_bits()));
+            assert_eq!(labels.len(), sample.labels.len());
+            for ((label, value), (text_label, text_value)) in labels.iter().zip(&sample.labels) {
+                assert_eq!(label, text_label);
+                let is_same = if label == "le" { float(value) == float(text_value) } else { value == text_value };
+                assert!(is_same, "{label}: {value} and {text_value}");
+            }
+        }
+        assert_eq!(expected.len(), 0, "a sample that only the text has");
     }
 }
 

@@ -20,16 +20,18 @@
 mod bounds;
 mod buckets;
 mod form;
+mod grid;
+mod native;
 mod since;
 
 pub use self::buckets::ExponentialBuckets;
-pub(crate) use self::{
-    bounds::index_range,
-    buckets::{Range, steps},
-};
 use self::{
-    bounds::{MAX_SCALE, MIN_SCALE, bound, index},
-    buckets::{boundary_at_scale, boundary_down, check_index, fitting_scale, fold, swallow},
+    bounds::{MAX_SCALE, MIN_SCALE, bound, index, index_range},
+    buckets::{Range, boundary_at_scale, boundary_down, check_index, fitting_scale, fold, steps, swallow},
+};
+pub(crate) use self::{
+    grid::{Grid, MAX_BOUNDS as MAX_GRID_BOUNDS},
+    native::NativeHistogram,
 };
 use crate::MergeError;
 

@@ -6,8 +6,9 @@
 
 use crate::{
     Bounds, FamilyDescriptor, Histogram, LabelSet, Value,
+    exponential::MAX_GRID_BOUNDS,
     limits::MAX_HELP_BYTES,
-    text::{END_BYTES, MAX_GRID_BOUNDS, float_bytes},
+    text::{END_BYTES, float_bytes},
 };
 
 /// The digits of 2^64.

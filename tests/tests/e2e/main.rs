@@ -14,6 +14,7 @@
 //! | `otel_workers` | Workers with OpenTelemetry's API in Rust and TypeScript count exactly, also where the queue refuses |
 //! | `scrape` | `/metrics` as an HTTP resource: formats, codings, conditions, options, freshness |
 //! | `migration` | docs/migration.md, played: counters go on from those of Spotify's resolver |
+//! | `native` | Prometheus' protobuf format, and native histograms in a real Prometheus |
 //! | `ledger` | its database as an older version left it, and as time leaves it |
 //! | `otlp` | a collector is sent what `/metrics` says, with its credentials, across a restart |
 //! | `otlp_faults` | the push tries again what may pass and nothing else, and holds up nobody |
@@ -41,6 +42,7 @@ mod http;
 mod ledger;
 mod many_series;
 mod migration;
+mod native;
 mod otel_workers;
 mod otlp;
 mod otlp_collector;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A message with these metrics, and with flag logs of so many resolves.
-fn delivery(stream: u8, sequence: u64, resolves: u32, resource_metrics: Vec<u8>) -> Delivery {
+pub(crate) fn delivery(stream: u8, sequence: u64, resolves: u32, resource_metrics: Vec<u8>) -> Delivery {
     let now = now_ms();
     let envelope = Envelope {
         stream_id: StreamId([stream; 16]),
@@ -47,7 +47,7 @@ fn delivery(stream: u8, sequence: u64, resolves: u32, resource_metrics: Vec<u8>)
 }
 
 /// The points of all services, each in a message of an isolate of its own.
-fn said(sequence: u64) -> Vec<Delivery> {
+pub(crate) fn said(sequence: u64) -> Vec<Delivery> {
     let window = (0, now_ms() * 1_000_000);
     let messages = points::all(window).into_iter().zip(1..);
     messages.map(|(message, stream)| delivery(stream, sequence, 1, message.encode_to_vec())).collect()

@@ -8,8 +8,8 @@ use std::{
 
 use tributary_tests::installation::{Installation, repository};
 
-/// Runs a program with a text as its input; `None` where it is not there.
-fn feed(program: &str, arguments: &[&str], text: &str) -> Option<(bool, String)> {
+/// Runs a program with this as its input; `None` where it is not there.
+pub(crate) fn feed(program: &str, arguments: &[&str], input: &[u8]) -> Option<(bool, String)> {
     let mut process = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -17,7 +17,7 @@ fn feed(program: &str, arguments: &[&str], text: &str) -> Option<(bool, String)>
         .stderr(Stdio::piped())
         .spawn()
         .ok()?;
-    process.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    process.stdin.take().unwrap().write_all(input).unwrap();
     let output = process.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     Some((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
@@ -79,7 +79,7 @@ fn reference_parsers_accept_the_golden_files() {
 pub(crate) fn check_text(text: &str, samples: u32) {
     // promtool lints, too, and complains of names that the other Confidence providers fixed; it exits 3 for that, and
     // 1 for text that does not parse.
-    match feed("promtool", &["check", "metrics"], text) {
+    match feed("promtool", &["check", "metrics"], text.as_bytes()) {
         Some((_, said)) => assert!(!said.contains("error while linting"), "{said}"),
         None => println!("SKIPPED: promtool is not installed; get it with: sudo apt-get install -y prometheus"),
     }
@@ -92,7 +92,7 @@ pub(crate) fn check_openmetrics(text: &str, samples: u32) {
 }
 
 fn check_with_python(format: &str, text: &str, samples: u32) {
-    match feed("python3", &["-c", PARSE, format], text) {
+    match feed("python3", &["-c", PARSE, format], text.as_bytes()) {
         Some((true, read)) => assert!(read.trim().parse::<u32>().unwrap() >= samples, "{format}: {read}"),
         Some((false, said)) if said.contains("No module named 'prometheus_client'") => {
             println!("SKIPPED: prometheus_client is not installed; get it with: pip install prometheus_client");

@@ -33,6 +33,11 @@ impl Prometheus {
     /// Starts one with this configuration, which has no `global` part, and with these files beside it. It scrapes and
     /// evaluates every second.
     pub(crate) fn with_config(config: &str, files: &[(&str, &str)]) -> Self {
+        Self::start_with(config, files, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn start_with(config: &str, files: &[(&str, &str)], arguments: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         for (name, content) in files {
             fs::write(folder.path().join(name), content).unwrap();
@@ -44,6 +49,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", path.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

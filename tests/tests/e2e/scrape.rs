@@ -19,7 +19,7 @@ use crate::consumer::{LIMIT, backend, delivery, expect_resolves, start};
 const OPENMETRICS: &str =
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
-fn gunzip(bytes: &[u8]) -> String {
+fn gunzip(bytes: &[u8]) -> Vec<u8> {
     let mut process = Command::new("gzip").arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = process.stdin.take().unwrap();
     let bytes = bytes.to_vec();
@@ -27,7 +27,7 @@ fn gunzip(bytes: &[u8]) -> String {
     let output = process.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
     assert!(output.status.success(), "not gzip");
-    String::from_utf8(output.stdout).unwrap()
+    output.stdout
 }
 
 /// The text without the one line that differs from scrape to scrape.
@@ -82,8 +82,15 @@ fn a_scrape_is_negotiated_compressed_validated_and_dated() {
     // gzip, by those who take it; the runtime compresses, and once.
     let gzip = send("GET", "/metrics", &[("Accept", OPENMETRICS), ("Accept-Encoding", "gzip")]);
     assert_eq!(header(&gzip, "Content-Encoding"), Some("gzip"));
-    assert_eq!(without_age(&gunzip(&gzip.bytes)), without_age(&first.body));
+    assert_eq!(without_age(&String::from_utf8(gunzip(&gzip.bytes)).unwrap()), without_age(&first.body));
     assert!(gzip.bytes.len() * 4 < first.bytes.len(), "{} of {}", gzip.bytes.len(), first.bytes.len());
+    let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    let gzip = send("GET", "/metrics", &[("Accept", protobuf), ("Accept-Encoding", "gzip")]);
+    assert_eq!(header(&gzip, "Content-Encoding"), Some("gzip"));
+    let plain = send("GET", "/metrics", &[("Accept", protobuf), ("Accept-Encoding", "identity")]);
+    // Last is the age, and behind its eight bytes the unit.
+    let age = plain.bytes.len() - "\x2a\x07seconds".len() - 8;
+    assert_eq!(gunzip(&gzip.bytes)[..age], plain.bytes[..age]);
     for plain in ["identity", "gzip;q=0", "*;q=0"] {
         let reply = send("GET", "/metrics", &[("Accept", OPENMETRICS), ("Accept-Encoding", plain)]);
         assert_eq!(header(&reply, "Content-Encoding"), None, "{plain}");
