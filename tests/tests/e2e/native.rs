@@ -4,10 +4,7 @@
 #[path = "../../../telemetry/tests/client_model/mod.rs"]
 mod client_model;
 
-use std::{
-    collections::BTreeMap,
-    process::{Command, Stdio},
-};
+use std::{collections::BTreeMap, process::Command};
 
 use opentelemetry_proto::tonic::metrics::v1::{
     ExponentialHistogramDataPoint, exponential_histogram_data_point::Buckets,
@@ -235,22 +232,37 @@ fn check_buckets(histogram: &serde_json::Value, observed: &[f64]) -> Result<(), 
     }
 }
 
+/// Of the Prometheus that is installed: major and minor. One that was built without says no number, and is a new one.
+fn prometheus_version() -> Option<(u32, u32)> {
+    let output = Command::new("prometheus").arg("--version").output().ok()?;
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut numbers =
+        said.strip_prefix("prometheus, version ").unwrap().split('.').map(|number| number.parse().unwrap_or(u32::MAX));
+    numbers.next().zip(numbers.next())
+}
+
 #[test]
 fn a_real_prometheus_makes_native_histograms_of_what_was_observed() {
-    if Command::new("prometheus").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+    let Some(version) = prometheus_version() else {
         println!("SKIPPED: prometheus is not installed; get it with: sudo apt-get install -y prometheus");
         return;
-    }
+    };
     let (folder, backend) = (TempDir::new().unwrap(), backend());
     let consumer = start(&folder, &backend.url());
     let target = consumer.url().strip_prefix("http://").unwrap();
+    // From 3.8 on it is the configuration that says so, job by job.
+    let (native, flags) = match version >= (3, 8) {
+        true => ("scrape_native_histograms: true", &[][..]),
+        false => ("", &["--enable-feature=native-histograms"][..]),
+    };
     let config = format!(
         "scrape_configs:\n\
          - job_name: tributary\n\
          \x20 authorization: {{ credentials: {METRICS_TOKEN} }}\n\
-         \x20 static_configs: [{{ targets: ['{target}'] }}]\n"
+         \x20 static_configs: [{{ targets: ['{target}'] }}]\n\
+         \x20 {native}\n"
     );
-    let prometheus = Prometheus::start_with(&config, &[], &["--enable-feature=native-histograms"]);
+    let prometheus = Prometheus::start_with(&config, &[], flags);
 
     // A thousand at the finest scale, all within 1.2 %; then few at a time: from a coarser scale, from far away, below zero,
     // at zero, and with a zero bucket that swallows some of what was there.
