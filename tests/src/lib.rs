@@ -13,6 +13,7 @@ pub mod embedding;
 pub mod exposition;
 pub mod grafana;
 pub mod growth;
+pub mod touched;
 pub mod http;
 pub mod installation;
 pub mod ledger_file;
