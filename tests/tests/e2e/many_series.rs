@@ -16,6 +16,7 @@ use tributary_tests::{
     collector::{Collector, Received},
     consumer::{Consumer, METRICS_TOKEN},
     exposition::Exposition,
+    growth,
     http::Reply,
     wait::eventually,
 };
@@ -191,7 +192,7 @@ fn tens_of_thousands_of_series_reach_a_collector_of_deltas_once_also_across_a_po
     let total = |sender: &Sender| sender.counted.values().sum::<f64>();
     let expect_sum = |sender: &Sender| {
         eventually(LIMIT * 8, "the sum of all windows", || match sum_of(&collector.received()) {
-            (sum, points) if sum as f64 == total(sender) => Ok(points),
+            (sum, points) if growth::as_f64(sum) == total(sender) => Ok(points),
             sum => Err(format!("{sum:?} instead of {}", total(sender))),
         })
     };
