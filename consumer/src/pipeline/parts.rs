@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use futures::future::join_all;
 
-use super::{LedgerFailure, LedgerPort, Slot, Surroundings, commit};
+use super::{LedgerFailure, LedgerPort, Slot, Surroundings, commit::commit};
 use crate::self_report::SelfReport;
 
 /// The messages of a batch that belong to one ledger.
