@@ -92,7 +92,8 @@ impl LatencyHistogram {
     #[inline]
     #[must_use]
     pub fn bucket_of(micros: u32) -> usize {
-        let shift = 28_u32.saturating_sub(micros.leading_zeros());
+        // The power of two, 3 where it is less: one instruction where there is a bit to be found for sure.
+        let shift = (micros | 15).ilog2() - 3;
         let cell = (shift << 3) + (micros >> shift);
         // Below 240: nothing is cut off.
         let bucket = CELL_BUCKETS.get((cell & 0xff) as usize).copied().map_or(LATENCY_BOUNDS, usize::from);
