@@ -142,11 +142,14 @@ pub fn decode(message: &QueueMessage, resolver_id: &str) -> Result<Decoded, Malf
 #[derive(Debug, Default)]
 pub struct Known {
     infos: KnownInfos,
-    /// The last sender.
-    sender: Option<KnownSender>,
+    senders: Senders,
     /// Of the last producer.
     resolver_id: Option<Arc<str>>,
 }
+
+/// The last sender.
+#[derive(Debug, Default)]
+struct Senders(Option<KnownSender>);
 
 /// A sender as it was encoded, and what that says.
 #[derive(Debug)]
@@ -156,9 +159,9 @@ struct KnownSender {
     identity: Arc<SenderIdentity>,
 }
 
-impl Known {
-    fn sender(&mut self, said: ReportedIdentity<'_>) -> Result<Arc<SenderIdentity>, MalformedMessage> {
-        if let Some(known) = &self.sender
+impl Senders {
+    fn identity(&mut self, said: ReportedIdentity<'_>) -> Result<Arc<SenderIdentity>, MalformedMessage> {
+        if let Some(known) = &self.0
             && known.sdk.as_deref() == said.sdk
             && known.resolver_version == said.resolver_version
         {
@@ -170,14 +173,16 @@ impl Known {
             sdk: decoded,
             resolver_version: String::from_utf8_lossy(resolver_version).into_owned(),
         });
-        self.sender = Some(KnownSender {
+        self.0 = Some(KnownSender {
             sdk: sdk.map(<[u8]>::to_vec),
             resolver_version: resolver_version.to_vec(),
             identity: Arc::clone(&identity),
         });
         Ok(identity)
     }
+}
 
+impl Known {
     fn resolver_id(&mut self, name: &str) -> Arc<str> {
         match &self.resolver_id {
             Some(known) if **known == *name => Arc::clone(known),
@@ -223,13 +228,16 @@ pub fn without_content(text: &str) -> String {
 }
 
 fn decode_envelope(bytes: &[u8], known: &mut Known) -> Result<Decoded, MalformedMessage> {
-    let (envelope, mut logs) = Envelope::read_among(bytes, &mut known.infos)?;
+    let Known { infos, senders, .. } = known;
+    let (envelope, logs, telemetry) = Envelope::read_among(bytes, infos, |envelope, telemetry| {
+        read_telemetry(telemetry, envelope.window_end_ms, senders)
+    })?;
     if envelope.sequence > MAX_SEQUENCE {
         return Err(MalformedMessage::Sequence(envelope.sequence));
     }
     let metrics = custom::read(envelope.metrics()?, envelope.window_start_ms, envelope.window_end_ms)?;
     let otlp = read_otlp(&envelope)?;
-    let telemetry = read_telemetry(&mut logs, envelope.window_end_ms, known)?;
+    let telemetry = telemetry.transpose()?.unwrap_or(Telemetry::Absent);
     let record = Record {
         stream_id: envelope.stream_id,
         sequence: envelope.sequence,
@@ -270,7 +278,10 @@ fn decode_text(
     known: &mut Known,
 ) -> Result<Decoded, MalformedMessage> {
     let mut logs = FlagLogs::of_request(decode_legacy(text)?);
-    let telemetry = read_telemetry(&mut logs, message.sent_ms, known)?;
+    let telemetry = match logs.telemetry.take() {
+        Some(telemetry) => read_telemetry(&telemetry, message.sent_ms, &mut known.senders)?,
+        None => Telemetry::Absent,
+    };
     let record = Record {
         stream_id: legacy_stream_id(&message.id),
         sequence: 1,
@@ -300,15 +311,12 @@ fn legacy_stream_id(message_id: &str) -> StreamId {
     StreamId(id)
 }
 
-fn read_telemetry(logs: &mut FlagLogs, read_at_ms: u64, known: &mut Known) -> Result<Telemetry, MalformedMessage> {
-    let Some(bytes) = logs.telemetry.take() else {
-        return Ok(Telemetry::Absent);
-    };
+fn read_telemetry(bytes: &[u8], read_at_ms: u64, senders: &mut Senders) -> Result<Telemetry, MalformedMessage> {
     let malformed = |error: &dyn std::fmt::Display| EnvelopeError::FlagLogs(error.to_string());
-    let data = match read_report(&bytes, read_at_ms).map_err(|error| malformed(&error))? {
+    let data = match read_report(bytes, read_at_ms).map_err(|error| malformed(&error))? {
         ReadReport::Compact(report, identity) => {
             return Ok(Telemetry::Read {
-                identity: known.sender(identity)?,
+                identity: senders.identity(identity)?,
                 report: TelemetryReport::Compact(report),
                 rebucketed: 0,
             });

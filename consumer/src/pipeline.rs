@@ -7,7 +7,7 @@
 //! the Ledger knows the records it has, the backend is delivered to at least once, and a dead letter is known by the id
 //! of its message.
 
-use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, cell::RefCell, collections::HashMap, time::Duration};
 
 use tributary_proto::{dead_letter::DeadLetter, v1::CommitResponse};
 
@@ -229,7 +229,7 @@ async fn deliver_batch(
     events: &mut Vec<Event>,
 ) {
     // The same record twice in one batch is delivered once, and what becomes of it becomes of both messages.
-    let mut unit_of = BTreeMap::new();
+    let mut unit_of = HashMap::with_capacity(batch.len());
     let mut units: Vec<&Decoded> = Vec::with_capacity(batch.len());
     for Slot { decoded, .. } in batch {
         unit_of.entry((decoded.record.stream_id, decoded.record.sequence)).or_insert_with(|| {

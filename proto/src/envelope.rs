@@ -140,21 +140,29 @@ impl Envelope {
     /// [`EnvelopeError`], one variant per rule; `Metrics` is not among them.
     #[cfg(feature = "confidence")]
     pub fn read(bytes: &[u8]) -> Result<(Self, FlagLogs), EnvelopeError> {
-        Self::read_among(bytes, &mut KnownInfos::default())
+        let keep = |_: &Self, telemetry: &[u8]| telemetry.to_vec();
+        let (envelope, logs, telemetry) = Self::read_among(bytes, &mut KnownInfos::default(), keep)?;
+        Ok((envelope, FlagLogs { telemetry, ..logs }))
     }
 
-    /// As [`Envelope::read`], for one of many messages that say much the same: their infos are checked once for all.
+    /// As [`Envelope::read`], for one of many messages that say much the same: their infos are checked once for all. Its
+    /// telemetry is not copied: where there is any it is given to `read`, and what that makes of it is beside the flag logs.
     ///
     /// # Errors
     /// As for [`Envelope::read`].
     #[cfg(feature = "confidence")]
-    pub fn read_among(bytes: &[u8], known: &mut KnownInfos) -> Result<(Self, FlagLogs), EnvelopeError> {
+    pub fn read_among<T>(
+        bytes: &[u8],
+        known: &mut KnownInfos,
+        read: impl FnOnce(&Self, &[u8]) -> T,
+    ) -> Result<(Self, FlagLogs, Option<T>), EnvelopeError> {
         let mut kept = None;
         let mut fields = Fields::read(bytes, &mut kept)?;
         let envelope = fields.envelope()?;
         let packed = (!fields.assignments.is_empty()).then_some(fields.assignments);
-        let logs = FlagLogs::read_parts(fields.flag_logs, packed, known).map_err(flag_logs_error)?;
-        Ok((envelope, logs))
+        let (logs, telemetry) = FlagLogs::read_in_place(fields.flag_logs, packed, known).map_err(flag_logs_error)?;
+        let telemetry = telemetry.map(|telemetry| read(&envelope, &telemetry));
+        Ok((envelope, logs, telemetry))
     }
 
     /// Flag logs and assignments as they are written: packed where that saves something.

@@ -1,6 +1,6 @@
 //! The commit of a batch, or of the consumer's own report alone: without what the Ledger has already, until it takes it.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{cell::RefCell, collections::HashSet};
 
 use tributary_proto::v1::{CommitResponse, commit_response::Verdict};
 
@@ -19,7 +19,7 @@ pub(super) async fn commit(
     surroundings: Surroundings<'_>,
 ) -> Result<(), LedgerFailure> {
     // Two deliveries of one record can be in one batch: a producer that resends is answered by two messages.
-    let mut known = BTreeSet::new();
+    let mut known = HashSet::with_capacity(batch.len());
     let mut fresh: Vec<&Decoded> = Vec::with_capacity(batch.len());
     for Slot { decoded, .. } in batch {
         if known.insert((decoded.record.stream_id, decoded.record.sequence)) {
