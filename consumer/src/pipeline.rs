@@ -7,7 +7,7 @@
 //! the Ledger knows the records it has, the backend is delivered to at least once, and a dead letter is known by the id
 //! of its message.
 
-use std::{borrow::Cow, cell::RefCell, collections::HashMap, time::Duration};
+use std::{borrow::Cow, cell::RefCell, time::Duration};
 
 use tributary_proto::{dead_letter::DeadLetter, v1::CommitResponse};
 
@@ -15,6 +15,7 @@ use self::{
     commit::commit,
     deliver::{Fate, Part},
     parts::{Committed, by_ledger, commit_all},
+    repeats::firsts,
 };
 use crate::{
     backend::delivery::{DeliveryOutcome, Destination, Route, retry_delay},
@@ -35,6 +36,7 @@ mod commit;
 mod deliver;
 mod event;
 mod parts;
+mod repeats;
 
 pub use self::event::Event;
 
@@ -229,18 +231,19 @@ async fn deliver_batch(
     events: &mut Vec<Event>,
 ) {
     // The same record twice in one batch is delivered once, and what becomes of it becomes of both messages.
-    let mut unit_of = HashMap::with_capacity(batch.len());
+    let firsts = firsts(batch.iter().map(|slot| (slot.decoded.record.stream_id, slot.decoded.record.sequence)));
+    let mut unit_of: Vec<usize> = Vec::with_capacity(batch.len());
     let mut units: Vec<&Decoded> = Vec::with_capacity(batch.len());
-    for Slot { decoded, .. } in batch {
-        unit_of.entry((decoded.record.stream_id, decoded.record.sequence)).or_insert_with(|| {
+    for (Slot { decoded, .. }, first) in batch.iter().zip(firsts) {
+        let unit = unit_of.get(first).copied().unwrap_or_else(|| {
             units.push(decoded);
             units.len().saturating_sub(1)
         });
+        unit_of.push(unit);
     }
     let fates = deliver::deliver(&units, backend, report, surroundings.resolver_id, events).await;
-    for Slot { index, original, decoded } in batch {
-        let unit = unit_of.get(&(decoded.record.stream_id, decoded.record.sequence));
-        let fate = unit.and_then(|unit| fates.get(*unit));
+    for (Slot { index, original, .. }, unit) in batch.iter().zip(unit_of) {
+        let fate = fates.get(unit);
         let plan = match fate {
             Some(Fate::Taken) => Plan::Ack,
             Some(Fate::Refused { status, part }) => {

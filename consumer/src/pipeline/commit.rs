@@ -1,10 +1,10 @@
 //! The commit of a batch, or of the consumer's own report alone: without what the Ledger has already, until it takes it.
 
-use std::{cell::RefCell, collections::HashSet};
+use std::cell::RefCell;
 
 use tributary_proto::v1::{CommitResponse, commit_response::Verdict};
 
-use super::{LedgerFailure, LedgerPort, Slot, Surroundings};
+use super::{LedgerFailure, LedgerPort, Slot, Surroundings, repeats::firsts};
 use crate::{
     custom, ledger::commit::encode_request, limits::MAX_COMMIT_TRIES, message::Decoded, self_metrics as metrics,
     self_report::SelfReport,
@@ -18,11 +18,10 @@ pub(super) async fn commit(
     report: &RefCell<SelfReport>,
     surroundings: Surroundings<'_>,
 ) -> Result<(), LedgerFailure> {
-    // Two deliveries of one record can be in one batch: a producer that resends is answered by two messages.
-    let mut known = HashSet::with_capacity(batch.len());
+    let firsts = firsts(batch.iter().map(|slot| (slot.decoded.record.stream_id, slot.decoded.record.sequence)));
     let mut fresh: Vec<&Decoded> = Vec::with_capacity(batch.len());
-    for Slot { decoded, .. } in batch {
-        if known.insert((decoded.record.stream_id, decoded.record.sequence)) {
+    for (index, (Slot { decoded, .. }, first)) in batch.iter().zip(firsts).enumerate() {
+        if first == index {
             fresh.push(decoded);
         } else {
             metrics::record(&mut report.borrow_mut(), |delta| {
