@@ -105,21 +105,22 @@ impl LatencyHistogram {
     /// Saturates at `u64::MAX` observations or microseconds; the latter is 584,000 years.
     #[inline]
     pub fn observe(&mut self, micros: u32) {
-        if self.count == u64::MAX {
-            return self.observe_past_the_end(micros);
+        // Nothing wraps around while the highest bit of both is 0: no bucket is above the count of all.
+        if (self.count | self.sum_micros) >> 63 != 0 {
+            return self.observe_near_the_end(micros);
         }
         if let Some(bucket) = self.bucket_counts.get_mut(Self::bucket_of(micros)) {
-            // No bucket is above the count of all, which is not at its end.
             *bucket = bucket.wrapping_add(1);
             self.count = self.count.wrapping_add(1);
-            self.sum_micros = self.sum_micros.saturating_add(u64::from(micros));
+            self.sum_micros = self.sum_micros.wrapping_add(u64::from(micros));
         }
     }
 
     #[cold]
-    fn observe_past_the_end(&mut self, micros: u32) {
+    fn observe_near_the_end(&mut self, micros: u32) {
         if let Some(bucket) = self.bucket_counts.get_mut(Self::bucket_of(micros)) {
             *bucket = bucket.saturating_add(1);
+            self.count = self.count.saturating_add(1);
             self.sum_micros = self.sum_micros.saturating_add(u64::from(micros));
         }
     }
@@ -188,5 +189,31 @@ impl LatencyHistogram {
     /// [`HistogramError::CountOverflow`] where observations saturated.
     pub fn to_histogram(&self) -> Result<Histogram, HistogramError> {
         Histogram::from_parts(Bounds::latency(), self.bucket_counts.to_vec(), Number::Unsigned(self.sum_micros))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_stop_at_their_end_and_are_exact_before_it() {
+        const HALF: u64 = 1 << 63;
+        let cases = [
+            ((3, 9), (4, 14)),
+            ((HALF - 1, HALF - 1), (HALF, HALF + 4)),
+            ((HALF, 9), (HALF + 1, 14)),
+            ((3, HALF), (4, HALF + 5)),
+            ((3, u64::MAX - 4), (4, u64::MAX)),
+            ((u64::MAX, 9), (u64::MAX, 14)),
+        ];
+        for (before, after) in cases {
+            let mut histogram = LatencyHistogram::new();
+            histogram.bucket_counts[LatencyHistogram::bucket_of(5)] = before.0;
+            (histogram.count, histogram.sum_micros) = before;
+            histogram.observe(5);
+            assert_eq!((histogram.count, histogram.sum_micros), after);
+            assert_eq!(histogram.bucket_counts[LatencyHistogram::bucket_of(5)], after.0);
+        }
     }
 }
