@@ -88,6 +88,8 @@ fn count(inputs: &Inputs) {
     let mut rows = counted.unwrap_or_default();
     rows.extend(producing::sizes(inputs));
     rows.extend(consuming::sizes(inputs));
+    // As they are kept: what is printed is what the page says.
+    let rows = peer::from_tsv(&peer::to_tsv(&rows)).unwrap();
     println!("\nInstructions (callgrind), allocations and bytes of one run");
     for (name, table) in peer::tables(&rows) {
         println!("\n{name}\n\n{table}");
