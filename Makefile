@@ -55,16 +55,18 @@ build: setup ## Build both Workers (only what changed)
 chaos: build ## Put the consumer under fire for MINUTES=5 and compare with an oracle (SEED= replays a run)
 	@$(TOOLS) cargo run -p tributary-tests --bin chaos
 
-bench: build ## Measure against the confidence_resolver crate, growth, and scrapes in workerd
-	@$(TOOLS) cargo bench -p tributary-tests
+BENCH ?= custom growth peer scrape touched
+# A scrape needs the consumer's build; the others are native.
+bench: $(if $(filter scrape,$(BENCH)),build,setup) ## Measure against the confidence_resolver crate, growth, and scrapes in workerd (BENCH="peer growth"; COUNTED=1 with BENCH=peer times nothing; UPDATE_DOCS=1 renews docs/performance.md)
+	@$(TOOLS) cargo bench -p tributary-tests --no-default-features $(addprefix --bench ,$(BENCH)) $(if $(COUNTED),-- --instructions)
 
 scale: setup ## Simulate loads up to 10^6 resolves a second, and outages, and renew docs/scale.md (some minutes; RUN= prints one run)
-	@$(TOOLS) cargo test --profile bench -p tributary-tests --test scale -- --ignored --nocapture
+	@$(TOOLS) cargo test --profile bench -p tributary-tests --no-default-features --test scale -- --ignored --nocapture
 
 load: build ## Measure in workerd what the pipeline costs, the queue's way into the Ledger, and scrapes (SECONDS=180)
 	@$(TOOLS) wrangler/build.sh producer+without-pipeline
 	@$(TOOLS) SECONDS=$(or $(SECONDS),180) cargo run --quiet -p tributary-tests --bin load
-	@$(TOOLS) cargo bench -p tributary-tests --bench scrape
+	@$(TOOLS) cargo bench -p tributary-tests --no-default-features --bench scrape
 
 otel-load: setup ## Measure in workerd what a Worker pays to record with OpenTelemetry, beside one POST an invocation (SECONDS=180)
 	@$(TOOLS) wrangler/build.sh tests/otel

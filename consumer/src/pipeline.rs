@@ -7,40 +7,38 @@
 //! the Ledger knows the records it has, the backend is delivered to at least once, and a dead letter is known by the id
 //! of its message.
 
-use std::{
-    borrow::Cow,
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{borrow::Cow, cell::RefCell, time::Duration};
 
-use tributary_proto::{
-    dead_letter::DeadLetter,
-    v1::{CommitResponse, commit_response::Verdict},
-};
+use tributary_proto::{dead_letter::DeadLetter, v1::CommitResponse};
 
 use self::{
+    commit::commit,
     deliver::{Fate, Part},
     parts::{Committed, by_ledger, commit_all},
+    repeats::firsts,
 };
 use crate::{
     backend::delivery::{DeliveryOutcome, Destination, Route, retry_delay},
-    custom,
     dead_letters::{
         self,
         bury::{Burial, DeadLetterFailure, DeadLetterPort, bury},
         letter::{RETRIES_EXHAUSTED, backend_reason, letter_of, redriven},
     },
     dimensions::Dimensions,
-    ledger::{commit::encode_request, shards::MAIN},
-    limits::{FULL_BATCH_MESSAGES, MAX_COMMIT_TRIES, MAX_RETRIES},
+    ledger::shards::MAIN,
+    limits::{FULL_BATCH_MESSAGES, MAX_RETRIES},
     message::{Decoded, Known, QueueMessage, Telemetry, decode_among, without_content},
     self_metrics as metrics,
     self_report::SelfReport,
 };
 
+mod commit;
 mod deliver;
+mod event;
 mod parts;
+mod repeats;
+
+pub use self::event::Event;
 
 /// The ledgers, as the pipeline sees them: one, or with several queues as many as these.
 #[expect(async_fn_in_trait, reason = "Workers have one thread: no future needs to be Send")]
@@ -77,69 +75,6 @@ pub enum MessageVerdict {
     Dead,
     /// To be delivered again, not before this time.
     Retry(Duration),
-}
-
-/// Something that a person should see, as a structured log line.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// A message was given up; its letter is where [`MessageVerdict::Dead`] says.
-    Dead {
-        /// The queue's id of it.
-        message_id: String,
-        /// Which delivery this was.
-        attempts: u32,
-        /// Why, in one word.
-        reason: String,
-        /// Why, for a person.
-        detail: String,
-    },
-    /// Dead letters did not get through: their messages are retried, and in the end moved by the queue itself.
-    BurialFailed {
-        /// How many.
-        messages: usize,
-        /// What the first one met.
-        failure: DeadLetterFailure,
-    },
-    /// Families of a message's custom metrics have names that are reserved; the rest of it went on.
-    NamesReserved {
-        /// The queue's id of it.
-        message_id: String,
-        /// Who sent it.
-        resolver_id: String,
-        /// How many families.
-        families: usize,
-        /// The first of their names.
-        first: String,
-    },
-    /// The metrics of a message were refused; its flag logs went on.
-    TelemetryRefused {
-        /// The queue's id of it.
-        message_id: String,
-        /// Why.
-        reason: String,
-    },
-    /// What of the batch belongs to one ledger was not committed; all of that is retried.
-    LedgerFailed(LedgerFailure),
-    /// No destination takes logs now; what was not taken is retried.
-    BackendFailed {
-        /// What they said.
-        outcome: DeliveryOutcome,
-    },
-    /// A destination takes nothing, with a status that speaks of our credentials or of its address: somebody must mend
-    /// the configuration.
-    BackendMisconfigured {
-        /// Which.
-        destination: Destination,
-        /// What it says.
-        status: u16,
-    },
-    /// Not all of the batch was sent before a bound was reached; the rest is retried.
-    DeliveryCutShort {
-        /// How many requests were made.
-        requests: usize,
-    },
-    /// The consumer's own report was not committed; it goes with the next batch.
-    ReportDeferred(LedgerFailure),
 }
 
 /// What a batch came to.
@@ -296,18 +231,19 @@ async fn deliver_batch(
     events: &mut Vec<Event>,
 ) {
     // The same record twice in one batch is delivered once, and what becomes of it becomes of both messages.
-    let mut unit_of = BTreeMap::new();
+    let firsts = firsts(batch.iter().map(|slot| (slot.decoded.record.stream_id, slot.decoded.record.sequence)));
+    let mut unit_of: Vec<usize> = Vec::with_capacity(batch.len());
     let mut units: Vec<&Decoded> = Vec::with_capacity(batch.len());
-    for Slot { decoded, .. } in batch {
-        unit_of.entry((decoded.record.stream_id, decoded.record.sequence)).or_insert_with(|| {
+    for (Slot { decoded, .. }, first) in batch.iter().zip(firsts) {
+        let unit = unit_of.get(first).copied().unwrap_or_else(|| {
             units.push(decoded);
             units.len().saturating_sub(1)
         });
+        unit_of.push(unit);
     }
     let fates = deliver::deliver(&units, backend, report, surroundings.resolver_id, events).await;
-    for Slot { index, original, decoded } in batch {
-        let unit = unit_of.get(&(decoded.record.stream_id, decoded.record.sequence));
-        let fate = unit.and_then(|unit| fates.get(*unit));
+    for (Slot { index, original, .. }, unit) in batch.iter().zip(unit_of) {
+        let fate = fates.get(unit);
         let plan = match fate {
             Some(Fate::Taken) => Plan::Ack,
             Some(Fate::Refused { status, part }) => {
@@ -400,90 +336,5 @@ async fn settle(
     verdicts
 }
 
-/// Commits what of the batch, and of the consumer's own report, the ledger with this number does not have yet.
-async fn commit(
-    batch: &[Slot<'_>],
-    number: u32,
-    ledger: &impl LedgerPort,
-    report: &RefCell<SelfReport>,
-    surroundings: Surroundings<'_>,
-) -> Result<(), LedgerFailure> {
-    // Two deliveries of one record can be in one batch: a producer that resends is answered by two messages.
-    let mut known = BTreeSet::new();
-    let mut fresh: Vec<&Decoded> = Vec::with_capacity(batch.len());
-    for Slot { decoded, .. } in batch {
-        if known.insert((decoded.record.stream_id, decoded.record.sequence)) {
-            fresh.push(decoded);
-        } else {
-            metrics::record(&mut report.borrow_mut(), |delta| {
-                metrics::not_applied(delta, &decoded.resolver_id, Verdict::Duplicate)
-            });
-        }
-    }
-    let mut carries_report = true;
-    for _ in 0..MAX_COMMIT_TRIES {
-        let own = if carries_report { report.borrow_mut().next_record(number, surroundings.now_ms) } else { None };
-        if fresh.is_empty() && own.is_none() {
-            return Ok(());
-        }
-        let mut delta = metrics::delta_of(&fresh, surroundings.dimensions, surroundings.now_ms)
-            .map_err(|error| LedgerFailure(error.to_string()))?;
-        let mut contradicting = custom::gather(&fresh).into_iter();
-        if let Some(custom) = contradicting.next() {
-            // Never fails: no custom family has a name of ours.
-            delta.merge(&custom).map_err(|error| LedgerFailure(error.to_string()))?;
-        }
-        let contradicting: Vec<_> = contradicting.collect();
-        if let Some((_, own_delta)) = &own {
-            delta.merge(own_delta).map_err(|error| LedgerFailure(error.to_string()))?;
-        }
-        let own_record = own.as_ref().map(|(record, _)| record);
-        let records = fresh.iter().map(|decoded| &decoded.record).chain(own_record);
-        let response = ledger.commit(number, &encode_request(records, &delta, &contradicting)).await?;
-        if response.applied {
-            if let Some((record, _)) = own {
-                report.borrow_mut().confirm(number, record.sequence);
-            }
-            return Ok(());
-        }
-        let own_sequence = own.map(|(record, _)| (number, record.sequence));
-        let is_report_known = drop_what_was_in_the_way(&response, &mut fresh, own_sequence, report)?;
-        // The batches of an isolate share its report, and may find again and again that another one committed it first.
-        // A batch that did goes on without: what is left to report is committed at its end.
-        carries_report &= batch.is_empty() || !is_report_known;
-    }
-    Err(LedgerFailure(format!("still in conflict after {MAX_COMMIT_TRIES} tries")))
-}
-
-/// Drops what the Ledger has, or refuses, from what is to be committed. Returns whether the report was among it.
-fn drop_what_was_in_the_way(
-    response: &CommitResponse,
-    fresh: &mut Vec<&Decoded>,
-    own_sequence: Option<(u32, u64)>,
-    report: &RefCell<SelfReport>,
-) -> Result<bool, LedgerFailure> {
-    let expected = fresh.len().saturating_add(usize::from(own_sequence.is_some()));
-    if response.verdicts.len() != expected {
-        return Err(LedgerFailure(format!("{} verdicts for {expected} records", response.verdicts.len())));
-    }
-    let mut verdicts = response.verdicts().collect::<Vec<_>>().into_iter();
-    let mut dropped = false;
-    let mut report = report.borrow_mut();
-    fresh.retain(|decoded| match verdicts.next() {
-        Some(verdict @ (Verdict::Duplicate | Verdict::Expired)) => {
-            metrics::record(&mut report, |delta| metrics::not_applied(delta, &decoded.resolver_id, verdict));
-            dropped = true;
-            false
-        }
-        _ => true,
-    });
-    if let (Some((ledger, sequence)), Some(Verdict::Duplicate | Verdict::Expired)) = (own_sequence, verdicts.next()) {
-        report.confirm(ledger, sequence);
-        return Ok(true);
-    }
-    if dropped { Ok(false) } else { Err(LedgerFailure("a refusal that names no record".into())) }
-}
-
 #[cfg(test)]
-#[path = "pipeline_tests.rs"]
 mod tests;

@@ -12,16 +12,20 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 
+use self::fields::Fields;
+use crate::v1;
 #[cfg(feature = "confidence")]
 use crate::{
     flag_log_bytes::{FlagLogs, KnownInfos, Packed, pack, unpack_into},
     flag_logs::WriteFlagLogsRequest,
     wire::Malformed,
 };
-use crate::{
-    v1,
-    wire::{Cursor, Field},
-};
+
+mod error;
+mod fields;
+mod stream_id;
+
+pub use self::{error::EnvelopeError, stream_id::StreamId};
 
 /// The most bytes that an envelope may have.
 ///
@@ -64,50 +68,6 @@ pub const ENVIRONMENT: &str = "environment";
 /// The most bytes of a dimension's value that producers send and consumers take.
 pub const MAX_DIMENSION_BYTES: usize = 64;
 
-/// The run of deltas of one isolate: 16 random bytes, drawn once per isolate.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub [u8; 16]);
-
-impl StreamId {
-    /// The share of the stream among `count` ledgers, or queues: 0 to `count` - 1, and 0 where there are none. The same
-    /// for ever: what is remembered of a stream is in the ledger with this number.
-    ///
-    /// An id is random bytes, so this is a hash as it stands. The bias of the modulo is below 2^-60.
-    #[must_use]
-    pub fn share(&self, count: u32) -> u32 {
-        let head = u64::from_be_bytes(self.0.first_chunk().copied().unwrap_or_default());
-        head.checked_rem(count.into()).and_then(|share| u32::try_from(share).ok()).unwrap_or(0)
-    }
-}
-
-impl StreamId {
-    /// Reads a stream id from bytes that came from outside.
-    ///
-    /// # Errors
-    /// [`EnvelopeError::StreamId`] unless there are exactly 16 bytes.
-    pub fn from_slice(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        bytes.try_into().map(Self).map_err(|_| EnvelopeError::StreamId { bytes: bytes.len() })
-    }
-}
-
-impl std::fmt::Debug for StreamId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::fmt::Display for StreamId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
-        let mut text = [0; 32];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0x0f)]);
-        }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
-    }
-}
-
 /// One delta record of one stream, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope {
@@ -134,84 +94,6 @@ pub struct Envelope {
     pub resource_metrics: Vec<u8>,
     /// What the stream dropped before this record.
     pub dropped: Vec<v1::Dropped>,
-}
-
-/// Why bytes are no envelope, or an envelope has no bytes.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EnvelopeError {
-    /// Over the size of a message.
-    #[error("{bytes} bytes, the most is {limit}")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-        /// What is allowed.
-        limit: usize,
-    },
-    /// Not protobuf.
-    #[error("not an envelope: {0}")]
-    Protobuf(String),
-    /// From a newer producer, or not an envelope.
-    #[error("format {0}, this reader knows {FORMAT} to {FORMAT_LEDGERS}")]
-    Format(u32),
-    /// It holds what older readers would pass over, and is of their format.
-    #[error("a message of format {format} with what takes {needed}")]
-    FormatTooLow {
-        /// The format that it says.
-        format: u32,
-        /// The lowest that it takes.
-        needed: u32,
-    },
-    /// A stream id that is not 16 bytes.
-    #[error("a stream id of {bytes} bytes instead of 16")]
-    StreamId {
-        /// Its length.
-        bytes: usize,
-    },
-    /// No installation has so many ledgers.
-    #[error("{0} ledgers, 1 to {MAX_LEDGERS} are taken")]
-    Ledgers(u32),
-    /// Sequences start at 1.
-    #[error("sequence 0")]
-    Sequence,
-    /// A window that ends before it starts.
-    #[error("a window from {start_ms} to {end_ms}")]
-    Window {
-        /// Its start.
-        start_ms: u64,
-        /// Its end.
-        end_ms: u64,
-    },
-    /// A `resolver_id` that is empty or too long.
-    #[error("a resolver_id of {bytes} bytes")]
-    ResolverId {
-        /// Its length.
-        bytes: usize,
-    },
-    /// The flag logs inside are no `WriteFlagLogsRequest`.
-    #[error("flag logs: {0}")]
-    FlagLogs(String),
-    /// The metrics inside are no `MetricSet`.
-    #[error("metrics: {0}")]
-    Metrics(String),
-}
-
-impl EnvelopeError {
-    /// The reason in one word, for a label.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "oversize",
-            Self::Protobuf(_) => "protobuf",
-            Self::Format(_) | Self::FormatTooLow { .. } => "format",
-            Self::StreamId { .. }
-            | Self::Ledgers(_)
-            | Self::Sequence
-            | Self::Window { .. }
-            | Self::ResolverId { .. } => "invalid",
-            Self::FlagLogs(_) => "flag_logs",
-            Self::Metrics(_) => "metrics",
-        }
-    }
 }
 
 impl Envelope {
@@ -258,21 +140,29 @@ impl Envelope {
     /// [`EnvelopeError`], one variant per rule; `Metrics` is not among them.
     #[cfg(feature = "confidence")]
     pub fn read(bytes: &[u8]) -> Result<(Self, FlagLogs), EnvelopeError> {
-        Self::read_among(bytes, &mut KnownInfos::default())
+        let keep = |_: &Self, telemetry: &[u8]| telemetry.to_vec();
+        let (envelope, logs, telemetry) = Self::read_among(bytes, &mut KnownInfos::default(), keep)?;
+        Ok((envelope, FlagLogs { telemetry, ..logs }))
     }
 
-    /// As [`Envelope::read`], for one of many messages that say much the same: their infos are checked once for all.
+    /// As [`Envelope::read`], for one of many messages that say much the same: their infos are checked once for all. Its
+    /// telemetry is not copied: where there is any it is given to `read`, and what that makes of it is beside the flag logs.
     ///
     /// # Errors
     /// As for [`Envelope::read`].
     #[cfg(feature = "confidence")]
-    pub fn read_among(bytes: &[u8], known: &mut KnownInfos) -> Result<(Self, FlagLogs), EnvelopeError> {
+    pub fn read_among<T>(
+        bytes: &[u8],
+        known: &mut KnownInfos,
+        read: impl FnOnce(&Self, &[u8]) -> T,
+    ) -> Result<(Self, FlagLogs, Option<T>), EnvelopeError> {
         let mut kept = None;
         let mut fields = Fields::read(bytes, &mut kept)?;
         let envelope = fields.envelope()?;
         let packed = (!fields.assignments.is_empty()).then_some(fields.assignments);
-        let logs = FlagLogs::read_parts(fields.flag_logs, packed, known).map_err(flag_logs_error)?;
-        Ok((envelope, logs))
+        let (logs, telemetry) = FlagLogs::read_in_place(fields.flag_logs, packed, known).map_err(flag_logs_error)?;
+        let telemetry = telemetry.map(|telemetry| read(&envelope, &telemetry));
+        Ok((envelope, logs, telemetry))
     }
 
     /// Flag logs and assignments as they are written: packed where that saves something.
@@ -357,128 +247,6 @@ impl Envelope {
         }
         Ok(())
     }
-}
-
-/// The fields of an encoded envelope, where they stand.
-struct Fields<'a> {
-    format: u32,
-    stream_id: &'a [u8],
-    sequence: u64,
-    window_start_ms: u64,
-    window_end_ms: u64,
-    producer: v1::Producer,
-    flag_logs: &'a [u8],
-    dropped: Vec<v1::Dropped>,
-    resource_metrics: &'a [u8],
-    metrics: &'a [u8],
-    assignments: &'a [u8],
-    ledgers: u32,
-}
-
-impl<'a> Fields<'a> {
-    /// Finds them; where they do not stand as our own writers write them, in what `kept` keeps decoded.
-    fn read(bytes: &'a [u8], kept: &'a mut Option<v1::Envelope>) -> Result<Self, EnvelopeError> {
-        within(bytes.len(), MAX_MESSAGE_BYTES)?;
-        if let Some(fields) = Self::in_place(bytes) {
-            return Ok(fields);
-        }
-        let decoded = v1::Envelope::decode(bytes).map_err(|error| EnvelopeError::Protobuf(error.to_string()))?;
-        let message = kept.insert(decoded);
-        Ok(Self {
-            format: message.format,
-            stream_id: &message.stream_id,
-            sequence: message.sequence,
-            window_start_ms: message.window_start_ms,
-            window_end_ms: message.window_end_ms,
-            producer: message.producer.take().unwrap_or_default(),
-            flag_logs: &message.flag_logs,
-            dropped: std::mem::take(&mut message.dropped),
-            resource_metrics: &message.resource_metrics,
-            metrics: &message.metrics,
-            assignments: &message.assignments,
-            ledgers: message.ledgers,
-        })
-    }
-
-    /// Every field at most once, in the order of numbers, and none that is not known; `None` for anything else.
-    fn in_place(bytes: &'a [u8]) -> Option<Self> {
-        let mut fields = Self {
-            format: 0,
-            stream_id: &[],
-            sequence: 0,
-            window_start_ms: 0,
-            window_end_ms: 0,
-            producer: v1::Producer::default(),
-            flag_logs: &[],
-            dropped: Vec::new(),
-            resource_metrics: &[],
-            metrics: &[],
-            assignments: &[],
-            ledgers: 0,
-        };
-        let mut cursor = Cursor::new(bytes);
-        let mut last = 0;
-        while let Some((number, field)) = cursor.field().ok()? {
-            if number < last || (number == last && number != 8) {
-                return None;
-            }
-            last = number;
-            match (number, field) {
-                (1, Field::Varint(format)) => fields.format = u32::try_from(format).ok()?,
-                (2, Field::Bytes(stream_id)) => fields.stream_id = stream_id,
-                (3, Field::Varint(sequence)) => fields.sequence = sequence,
-                (4, Field::Varint(start_ms)) => fields.window_start_ms = start_ms,
-                (5, Field::Varint(end_ms)) => fields.window_end_ms = end_ms,
-                (6, Field::Bytes(producer)) => fields.producer = read_producer(producer)?,
-                (7, Field::Bytes(flag_logs)) => fields.flag_logs = flag_logs,
-                (8, Field::Bytes(dropped)) => fields.dropped.push(v1::Dropped::decode(dropped).ok()?),
-                (9, Field::Bytes(resource_metrics)) => fields.resource_metrics = resource_metrics,
-                (10, Field::Bytes(metrics)) => fields.metrics = metrics,
-                (11, Field::Bytes(assignments)) => fields.assignments = assignments,
-                (12, Field::Varint(ledgers)) => fields.ledgers = u32::try_from(ledgers).ok()?,
-                _ => return None,
-            }
-        }
-        Some(fields)
-    }
-
-    /// The envelope without its flag logs. What it owns moves into it.
-    fn envelope(&mut self) -> Result<Envelope, EnvelopeError> {
-        if !(FORMAT..=FORMAT_LEDGERS).contains(&self.format) {
-            return Err(EnvelopeError::Format(self.format));
-        }
-        let envelope = Envelope {
-            stream_id: StreamId::from_slice(self.stream_id)?,
-            ledgers: self.ledgers.max(1),
-            sequence: self.sequence,
-            window_start_ms: self.window_start_ms,
-            window_end_ms: self.window_end_ms,
-            resolver_id: std::mem::take(&mut self.producer.resolver_id),
-            dimensions: std::mem::take(&mut self.producer.dimensions),
-            flag_logs: Vec::new(),
-            metrics: self.metrics.to_vec(),
-            resource_metrics: self.resource_metrics.to_vec(),
-            dropped: std::mem::take(&mut self.dropped),
-        };
-        let needed = envelope.format(!self.assignments.is_empty());
-        if self.format < needed {
-            return Err(EnvelopeError::FormatTooLow { format: self.format, needed });
-        }
-        envelope.check()?;
-        Ok(envelope)
-    }
-}
-
-/// Most producers have a name and nothing else.
-fn read_producer(bytes: &[u8]) -> Option<v1::Producer> {
-    let mut cursor = Cursor::new(bytes);
-    if let Ok(Some((1, Field::Bytes(name)))) = cursor.field()
-        && cursor.is_empty()
-    {
-        let resolver_id = std::str::from_utf8(name).ok()?.to_owned();
-        return Some(v1::Producer { resolver_id, ..v1::Producer::default() });
-    }
-    v1::Producer::decode(bytes).ok()
 }
 
 /// Decodes a message of today's Confidence Cloudflare resolver: one `WriteFlagLogsRequest` in protobuf's JSON mapping.

@@ -131,9 +131,15 @@ impl LabelSet {
     /// [`LabelError::Value`], [`LabelError::Duplicate`] (also where one of the two values is empty) and
     /// [`LabelError::TooMany`].
     pub fn new<V: Into<String>>(pairs: impl IntoIterator<Item = (LabelName, V)>) -> Result<Self, LabelError> {
-        let pairs = pairs.into_iter();
+        Self::of(pairs.into_iter().map(Ok))
+    }
+
+    fn of<V: Into<String>>(
+        pairs: impl Iterator<Item = Result<(LabelName, V), LabelError>>,
+    ) -> Result<Self, LabelError> {
         let mut labels = Vec::with_capacity(pairs.size_hint().0.min(MAX_LABELS));
-        for (name, value) in pairs {
+        for pair in pairs {
+            let (name, value) = pair?;
             let value = value.into();
             if value.len() > MAX_LABEL_VALUE_BYTES {
                 return Err(LabelError::Value { name: name.as_str().to_owned(), bytes: value.len() });
@@ -163,11 +169,7 @@ impl LabelSet {
         if pairs.len() > MAX_LABELS {
             return Err(LabelError::TooMany);
         }
-        let mut checked = Vec::with_capacity(pairs.len());
-        for (name, value) in pairs {
-            checked.push((LabelName::new(*name)?, *value));
-        }
-        Self::new(checked)
+        Self::of(pairs.iter().map(|(name, value)| Ok((LabelName::new(*name)?, *value))))
     }
 
     /// Builds a set from plain strings; the names are checked.

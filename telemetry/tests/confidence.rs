@@ -51,6 +51,24 @@ fn reasons_that_are_observed_count_as_those_that_are_added_one_by_one() {
 }
 
 #[test]
+fn a_total_that_is_counted_past_the_bound_of_the_wire_is_read_and_merged_at_the_bound() {
+    let mut telemetry = TelemetryDelta::new();
+    telemetry.add_resolves(1, MAX_WIRE_TOTAL);
+    telemetry.observe_resolves(&[1, 1, 2]);
+    assert_eq!(telemetry.resolves().collect::<Vec<_>>(), [(1, MAX_WIRE_TOTAL), (2, 1)]);
+    assert_eq!(telemetry.to_wire().len(), 1_024);
+    assert_eq!(read_back(&telemetry.to_wire(), 7), telemetry);
+    let (mut merged, mut other) = (telemetry.clone(), TelemetryDelta::new());
+    other.add_resolves(2, 1);
+    assert_eq!(merged.merge(&other), Ok(()), "what is at its bound is in nobody's way");
+    assert_eq!(other.merge(&telemetry), Ok(()));
+    assert_eq!(merged.resolves().collect::<Vec<_>>(), [(1, MAX_WIRE_TOTAL), (2, 2)]);
+    assert_eq!(other, merged);
+    telemetry.add_resolves(1, 5);
+    assert_eq!(telemetry.resolves().next(), Some((1, MAX_WIRE_TOTAL)));
+}
+
+#[test]
 fn totals_saturate_or_are_refused_at_the_bound_of_the_wire() {
     let mut telemetry = TelemetryDelta::new();
     telemetry.add_resolves(1, u64::MAX);

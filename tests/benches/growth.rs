@@ -11,7 +11,7 @@
 //! | `instructions` | the same points again under callgrind, as far as that takes minutes |
 //!
 //! Every point is timed twice, all points in turn, by the clock of the thread, and the least counts. Prints a table and writes
-//! `.run/growth.csv`; with `UPDATE_DOCS=1` also what `docs/performance.md` shows of it.
+//! `.run/growth.csv`; with `UPDATE_DOCS=1` also what `docs/performance.md` shows of it, table and plots.
 
 #![allow(
     clippy::unwrap_used,
@@ -37,6 +37,7 @@ mod traffic;
 use std::fs;
 
 use tributary_tests::{
+    docs::{DocsError, is_update, renew_file, renew_tables},
     growth::{self, Point},
     installation::repository,
 };
@@ -69,18 +70,26 @@ fn main() {
             place += 1;
         });
     }
-    instructions::add(&mut points);
+    let is_whole = instructions::add(&mut points);
     println!("{}", growth::table(&points));
     let csv = growth::to_csv(&points);
     let folder = repository().join(".run");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("growth.csv"), &csv).unwrap();
     println!("written: {}", folder.join("growth.csv").display());
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(repository().join(growth::CSV), &csv).unwrap();
-        println!(
-            "written: {}; the page follows with UPDATE_DOCS=1 cargo test -p tributary-tests --test performance",
-            growth::CSV
-        );
+    match (is_update(), is_whole) {
+        (true, true) => renew(&points, &csv).unwrap(),
+        (true, false) => println!("{} stays as it is: not everything was counted", growth::CSV),
+        (false, _) => {}
     }
+}
+
+fn renew(points: &[Point], csv: &str) -> Result<(), DocsError> {
+    renew_file(growth::CSV, csv)?;
+    for (name, svg) in growth::plots(points) {
+        renew_file(&format!("docs/performance/{name}.svg"), &svg)?;
+    }
+    renew_tables("docs/performance.md", &[("growth", growth::table(points))])?;
+    println!("renewed: {}, the plots beside it and docs/performance.md", growth::CSV);
+    Ok(())
 }

@@ -11,7 +11,9 @@
 //! | `table` | criterion, and the table at the end |
 //! | `floor` | the least that any program would have to do for the consumer's messages |
 //! | `instructions` | the same work counted by callgrind, with allocations |
-//! | `compression` | what general compressors would do to the messages, counted on demand |
+//! | `compression` | what general compressors would do to the messages |
+//!
+//! With `UPDATE_DOCS=1` what was counted goes into `docs/performance/peer.tsv` and the page that shows it.
 //!
 //! Left out in the peer's favour: its consumer also reads its snapshot back from JSON and renders the text with every
 //! batch; its state holds none of the pipeline's own series. Ours reports memory and the age of the resolver state,
@@ -43,6 +45,11 @@ mod table;
 #[path = "peer/totals.rs"]
 mod totals;
 
+use tributary_tests::{
+    docs::{DocsError, is_update, renew_file, renew_tables},
+    peer::{self, Cost, Row, Unit},
+};
+
 use crate::{inputs::Inputs, table::Table};
 
 /// The argument after which nothing is timed, only counted.
@@ -56,7 +63,7 @@ fn main() {
     let inputs = Inputs::build();
     totals::assert_both_sides_count_the_same(&inputs);
     if arguments.iter().any(|argument| argument == INSTRUCTIONS_ONLY) {
-        return instructions::run(&inputs);
+        return count(&inputs);
     }
     let mut table = Table::new(format!(
         "{:.1} flags per resolve, {:.1} of them assigned; batches of {} messages; native, one core",
@@ -70,6 +77,42 @@ fn main() {
     table.print();
     // Under `cargo test` nothing is measured.
     if arguments.iter().any(|argument| argument == "--bench") {
-        instructions::run(&inputs);
+        count(&inputs);
     }
+}
+
+/// Everything that is counted and not timed.
+fn count(inputs: &Inputs) {
+    let counted = instructions::counted(inputs, false);
+    let is_whole = counted.is_some();
+    let mut rows = counted.unwrap_or_default();
+    rows.extend(producing::sizes(inputs));
+    rows.extend(consuming::sizes(inputs));
+    // As they are kept: what is printed is what the page says.
+    let rows = peer::from_tsv(&peer::to_tsv(&rows)).unwrap();
+    println!("\nInstructions (callgrind), allocations and bytes of one run");
+    for (name, table) in peer::tables(&rows) {
+        println!("\n{name}\n\n{table}");
+    }
+    if let Some(counted) = instructions::counted(inputs, true) {
+        println!("Compressing the messages, instructions\n\n{}", compression::table(inputs, &counted));
+    }
+    match (is_update(), is_whole) {
+        (true, true) => renew(&rows).unwrap(),
+        (true, false) => println!("{} stays as it is: not everything was counted", peer::TSV),
+        (false, _) => {}
+    }
+}
+
+fn renew(rows: &[Row]) -> Result<(), DocsError> {
+    renew_file(peer::TSV, &peer::to_tsv(rows))?;
+    renew_tables("docs/performance.md", &peer::tables(rows))?;
+    println!("renewed: {} and docs/performance.md", peer::TSV);
+    Ok(())
+}
+
+/// A row of sizes.
+fn bytes_row(work: &str, peer: f64, ours: f64, target: Option<f64>) -> Row {
+    let cost = |amount| Cost { amount, allocations: 0.0 };
+    Row { unit: Unit::Bytes, work: work.to_owned(), peer: Some(cost(peer)), ours: cost(ours), target }
 }

@@ -16,7 +16,7 @@
 #[allow(dead_code, reason = "the bench of growth uses the rest")]
 mod meter;
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
 use tributary_consumer::ledger::{
     book::Book,
@@ -28,7 +28,7 @@ use tributary_consumer::ledger::{
 use tributary_proto::envelope::StreamId;
 use tributary_telemetry::{Delta, FamilyDescriptor, LabelSet, MetricKind};
 use tributary_tests::{
-    installation::repository,
+    docs::{is_update, renew_file, renew_tables},
     touched::{self, Point},
 };
 
@@ -171,8 +171,9 @@ fn main() {
         return;
     }
     println!("{}", touched::table(&points));
-    if std::env::var_os("UPDATE_DOCS").is_some() {
+    if is_update() {
         let json = serde_json::to_string_pretty(&points).unwrap();
-        fs::write(repository().join(touched::FILE), json + "\n").unwrap();
+        renew_file(touched::FILE, &(json + "\n")).unwrap();
+        renew_tables("docs/performance.md", &[("touched", touched::table(&points))]).unwrap();
     }
 }

@@ -23,14 +23,28 @@ pub enum DocsError {
     Io(String, io::Error),
 }
 
+/// Says whether what is held is to be renewed: `UPDATE_DOCS` is set to something.
+#[must_use]
+pub fn is_update() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some_and(|value| !value.is_empty())
+}
+
+/// Writes a file of the repository.
+///
+/// # Errors
+/// [`DocsError::Io`]
+pub fn renew_file(path: &str, content: &str) -> Result<(), DocsError> {
+    fs::write(repository().join(path), content).map_err(|error| DocsError::Io(path.to_owned(), error))
+}
+
 /// Holds a file of the repository to its content.
 ///
 /// # Errors
 /// [`DocsError::Stale`], [`DocsError::Io`]
 pub fn hold_file(path: &str, content: &str) -> Result<(), DocsError> {
     let file = repository().join(path);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&file, content).map_err(|error| DocsError::Io(path.to_owned(), error))?;
+    if is_update() {
+        renew_file(path, content)?;
     }
     match fs::read_to_string(&file) {
         Ok(text) if text == content => Ok(()),
@@ -53,7 +67,7 @@ pub fn hold_tables(path: &str, tables: &[(&str, String)]) -> Result<(), DocsErro
 /// [`DocsError`]
 pub fn renew_tables(path: &str, tables: &[(&str, String)]) -> Result<(), DocsError> {
     let renewed = with_tables(path, tables)?;
-    fs::write(repository().join(path), renewed).map_err(|error| DocsError::Io(path.to_owned(), error))
+    renew_file(path, &renewed)
 }
 
 /// A page with its tables as they are to be.

@@ -18,6 +18,7 @@ pub mod installation;
 pub mod ledger_file;
 pub mod miniflare;
 pub mod otelcol;
+pub mod peer;
 pub mod plot;
 pub mod points;
 pub mod producer;

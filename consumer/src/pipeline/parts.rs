@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use futures::future::join_all;
 
-use super::{LedgerFailure, LedgerPort, Slot, Surroundings, commit};
+use super::{LedgerFailure, LedgerPort, Slot, Surroundings, commit::commit};
 use crate::self_report::SelfReport;
 
 /// The messages of a batch that belong to one ledger.
@@ -18,6 +18,12 @@ pub(super) struct LedgerPart<'a> {
 
 /// Takes a batch apart; by number.
 pub(super) fn by_ledger(batch: Vec<Slot<'_>>) -> Vec<LedgerPart<'_>> {
+    // Nearly always: nothing is moved then.
+    if let Some(ledger) = batch.first().map(|slot| slot.decoded.ledger)
+        && batch.iter().all(|slot| slot.decoded.ledger == ledger)
+    {
+        return vec![LedgerPart { ledger, slots: batch }];
+    }
     let mut parts: BTreeMap<u32, Vec<Slot<'_>>> = BTreeMap::new();
     for slot in batch {
         parts.entry(slot.decoded.ledger).or_default().push(slot);
@@ -52,15 +58,24 @@ pub(super) async fn commit_all<'a>(
         match result {
             Ok(()) => {
                 committed.answers = committed.answers.or(Some(ledger));
-                committed.slots.extend(slots);
+                append(&mut committed.slots, slots);
             }
             Err(failure) => {
                 committed.failures.push(failure);
-                committed.waiting.extend(slots);
+                append(&mut committed.waiting, slots);
             }
         }
     }
     // As they came: the order of deliveries is that of the batch.
     committed.slots.sort_by_key(|slot| slot.index);
     committed
+}
+
+/// Puts slots behind others. The first are taken as they are: a slot is large.
+fn append<'a>(to: &mut Vec<Slot<'a>>, slots: Vec<Slot<'a>>) {
+    if to.is_empty() {
+        *to = slots;
+    } else {
+        to.extend(slots);
+    }
 }

@@ -13,7 +13,7 @@ mod tests;
 
 pub(crate) use packed::{Packed, pack};
 
-use std::{collections::HashSet, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use prost::Message as _;
 
@@ -34,6 +34,9 @@ pub struct FlagLogs {
     /// An encoded `TelemetryData`, not checked: whoever reads it decodes it anyway.
     pub telemetry: Option<Vec<u8>>,
 }
+
+/// An encoded `TelemetryData` where it stands; owned where it stands in several places.
+type TelemetryBytes<'a> = Cow<'a, [u8]>;
 
 const FLAG_ASSIGNED: u32 = 1;
 const TELEMETRY_DATA: u32 = 2;
@@ -92,7 +95,17 @@ impl FlagLogs {
         assignments: Option<&[u8]>,
         known: &mut KnownInfos,
     ) -> Result<Self, Malformed> {
-        let mut logs = Self::default();
+        let (logs, telemetry) = Self::read_in_place(bytes, assignments, known)?;
+        Ok(Self { telemetry: telemetry.map(Cow::into_owned), ..logs })
+    }
+
+    /// The same, but for the telemetry, which stays where it stands. In the flag logs there is none then.
+    pub(crate) fn read_in_place<'a>(
+        bytes: &'a [u8],
+        assignments: Option<&[u8]>,
+        known: &mut KnownInfos,
+    ) -> Result<(Self, Option<TelemetryBytes<'a>>), Malformed> {
+        let (mut logs, mut said) = (Self::default(), None::<TelemetryBytes<'a>>);
         let mut unpacked = assignments.map(packed::Unpacked::read).transpose()?;
         let mut cursor = Cursor::new(bytes);
         let mut runs = Runs { bytes, logs: &mut logs, start: 0, part: Part::None };
@@ -118,10 +131,10 @@ impl FlagLogs {
                 (TELEMETRY_DATA, 2) => {
                     let telemetry = cursor.bytes()?;
                     runs.turn(Part::None, at);
-                    match &mut runs.logs.telemetry {
+                    match &mut said {
                         // What stands twice is one message, as if its bytes stood one behind the other.
-                        Some(before) => before.extend_from_slice(telemetry),
-                        None => runs.logs.telemetry = Some(telemetry.to_vec()),
+                        Some(before) => before.to_mut().extend_from_slice(telemetry),
+                        None => said = Some(Cow::Borrowed(telemetry)),
                     }
                 }
                 (CLIENT_RESOLVE_INFO, 2) => {
@@ -144,7 +157,7 @@ impl FlagLogs {
         if unpacked.is_some() {
             return Err(Malformed::Reference);
         }
-        Ok(logs)
+        Ok((logs, said))
     }
 
     fn add_info(&mut self, info: Info) {

@@ -70,7 +70,7 @@ impl TelemetryDelta {
             rejected,
         ]);
         let totals = scalars
-            .chain(self.resolves.iter().copied())
+            .chain(self.resolves.bounded())
             .chain(self.unknown_resolves.values().copied())
             .chain(self.provider_init.values().copied());
         parts(totals.max().unwrap_or(0))

@@ -258,16 +258,14 @@ impl TelemetryDelta {
         {
             return Err(TelemetryMergeError::Overflow { field: "resolve_latency" });
         }
-        if !self.resolves.iter().zip(&report.resolves).all(|(total, added)| fits(*total, *added)) {
+        if !self.resolves.have_room(&report.resolves) {
             return Err(TelemetryMergeError::Overflow { field: "resolve_rate" });
         }
         for counts in report.latencies.slices() {
             self.latency.add_buckets(counts);
         }
         self.latency.add_sum(report.latency_sum_micros);
-        for (total, added) in self.resolves.iter_mut().zip(&report.resolves) {
-            *total = total.saturating_add(u64::from(*added));
-        }
+        self.resolves.add_counts(&report.resolves);
         let reading = |value: u64| (value > 0).then_some(Reading { time_ms: report.read_at_ms, value });
         self.memory_bytes = self.memory_bytes.max(reading(report.memory_bytes));
         self.state_update_ms = self.state_update_ms.max(reading(report.state_update_ms));

@@ -72,7 +72,7 @@ pub(super) struct FlushCounts {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TelemetryDelta {
     pub(super) latency: LatencyHistogram,
-    pub(super) resolves: [u64; KNOWN_REASONS],
+    pub(super) resolves: ReasonTotals,
     /// By the reason's number as unsigned, so that the numbers just above the known ones come first and negative ones
     /// last: what a newer sender sends is kept before what a broken one sends. No count is 0.
     pub(super) unknown_resolves: BTreeMap<u32, u64>,
@@ -86,6 +86,66 @@ pub struct TelemetryDelta {
     pub(super) events: EventCounts,
     /// No count is 0.
     pub(super) provider_init: BTreeMap<BTreeMap<String, String>, u64>,
+}
+
+/// Totals of the reasons that have a name, by their number. They are bounded by [`MAX_WIRE_TOTAL`] where they are read, so
+/// that counting one more is one instruction: it would take 584 years, one each nanosecond, to count to the end of 64 bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReasonTotals([u64; KNOWN_REASONS]);
+
+impl ReasonTotals {
+    /// The totals.
+    pub(super) fn bounded(&self) -> [u64; KNOWN_REASONS] {
+        self.0.map(|total| total.min(MAX_WIRE_TOTAL))
+    }
+
+    /// Counts one more. False, and nothing is counted, where the number has no name.
+    #[inline]
+    fn increment(&mut self, reason: i32) -> bool {
+        let total = usize::try_from(reason.cast_unsigned()).ok().and_then(|index| self.0.get_mut(index));
+        total.is_some_and(|total| {
+            *total = total.wrapping_add(1);
+            true
+        })
+    }
+
+    /// Adds up to the bound of the wire. False, and nothing is added, where the number has no name.
+    fn add(&mut self, reason: i32, count: u64) -> bool {
+        let total = usize::try_from(reason).ok().and_then(|index| self.0.get_mut(index));
+        total.is_some_and(|total| {
+            saturate(total, count);
+            true
+        })
+    }
+
+    /// Says whether these counts can be added within the bound of the wire.
+    pub(super) fn have_room(&self, counts: &[u32; KNOWN_REASONS]) -> bool {
+        let fits = |(total, count): (u64, &u32)| total.saturating_add(u64::from(*count)) <= MAX_WIRE_TOTAL;
+        self.bounded().into_iter().zip(counts).all(fits)
+    }
+
+    /// Adds them, up to the bound of the wire.
+    pub(super) fn add_counts(&mut self, counts: &[u32; KNOWN_REASONS]) {
+        self.0.iter_mut().zip(counts).for_each(|(total, count)| saturate(total, u64::from(*count)));
+    }
+
+    /// Adds what others counted, and what belongs to no name to the first.
+    fn merge(&mut self, other: &Self, unspecified: u64) -> Result<(), TelemetryMergeError> {
+        let mut merged = self.bounded();
+        for (total, added) in merged.iter_mut().zip(other.bounded()) {
+            checked(total, added, "resolve_rate")?;
+        }
+        let [first, ..] = &mut merged;
+        checked(first, unspecified, "resolve_rate")?;
+        self.0 = merged;
+        Ok(())
+    }
+}
+
+impl PartialEq for ReasonTotals {
+    fn eq(&self, other: &Self) -> bool {
+        self.bounded() == other.bounded()
+    }
 }
 
 /// Adds up to the bound of the wire.
@@ -125,9 +185,8 @@ impl TelemetryDelta {
     pub fn observe_resolves(&mut self, reasons: &[i32]) {
         // Four at a time were measured, too, and took more.
         for reason in reasons {
-            match usize::try_from(reason.cast_unsigned()).ok().and_then(|index| self.resolves.get_mut(index)) {
-                Some(total) => *total = total.wrapping_add(u64::from(*total < MAX_WIRE_TOTAL)),
-                None => self.add_resolves(*reason, 1),
+            if !self.resolves.increment(*reason) {
+                self.add_resolves(*reason, 1);
             }
         }
     }
@@ -140,14 +199,10 @@ impl TelemetryDelta {
         if count == 0 {
             return;
         }
-        match usize::try_from(reason).ok().and_then(|index| self.resolves.get_mut(index)) {
-            Some(total) => saturate(total, count),
-            None => {
-                saturate(self.unknown_resolves.entry(reason.cast_unsigned()).or_default(), count);
-                let folded = fold_excess(&mut self.unknown_resolves, MAX_UNKNOWN_REASONS);
-                let [unspecified, ..] = &mut self.resolves;
-                saturate(unspecified, folded);
-            }
+        if !self.resolves.add(reason, count) {
+            saturate(self.unknown_resolves.entry(reason.cast_unsigned()).or_default(), count);
+            let folded = fold_excess(&mut self.unknown_resolves, MAX_UNKNOWN_REASONS);
+            self.resolves.add(0, folded);
         }
     }
 
@@ -221,7 +276,7 @@ impl TelemetryDelta {
 
     /// Counts by reason number, those above 0, known reasons first.
     pub fn resolves(&self) -> impl Iterator<Item = (i32, u64)> {
-        let known = (0_i32..).zip(self.resolves.iter().copied()).filter(|(_, count)| *count > 0);
+        let known = (0_i32..).zip(self.resolves.bounded()).filter(|(_, count)| *count > 0);
         known.chain(self.unknown_resolves.iter().map(|(reason, count)| (reason.cast_signed(), *count)))
     }
 
@@ -251,15 +306,11 @@ impl TelemetryDelta {
         if grown && (merged.latency.count() > MAX_WIRE_TOTAL || merged.latency.sum_micros() > MAX_WIRE_TOTAL) {
             return Err(overflow("resolve_latency"));
         }
-        for (total, added) in merged.resolves.iter_mut().zip(resolves) {
-            checked(total, *added, "resolve_rate")?;
-        }
         for (reason, added) in unknown_resolves {
             checked(merged.unknown_resolves.entry(*reason).or_default(), *added, "resolve_rate")?;
         }
         let folded = fold_excess(&mut merged.unknown_resolves, MAX_UNKNOWN_REASONS);
-        let [unspecified, ..] = &mut merged.resolves;
-        checked(unspecified, folded, "resolve_rate")?;
+        merged.resolves.merge(resolves, folded)?;
         merged.memory_bytes = merged.memory_bytes.max(*memory_bytes);
         merged.state_update_ms = merged.state_update_ms.max(*state_update_ms);
         let ApplyDedupCounts { applies, deduped, overflow: overflowed, sweeps } = *apply_dedup;

@@ -23,8 +23,8 @@ pub(crate) fn count() {
     });
 }
 
-/// Adds to each point what it takes in instructions; says so where that cannot be counted.
-pub(crate) fn add(points: &mut [Point]) {
+/// Adds to each point what it takes in instructions. False, and said, where that cannot be counted.
+pub(crate) fn add(points: &mut [Point]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("counted");
     let child = Command::new("valgrind")
@@ -38,8 +38,16 @@ pub(crate) fn add(points: &mut [Point]) {
         .output();
     let child = match child {
         Ok(child) if child.status.success() => child,
-        Ok(child) => return println!("instructions: valgrind failed\n{}", String::from_utf8_lossy(&child.stderr)),
-        Err(error) => return println!("instructions were not counted: valgrind does not run ({error})"),
+        Ok(child) => {
+            println!("instructions: valgrind failed\n{}", String::from_utf8_lossy(&child.stderr));
+            return false;
+        }
+        Err(error) => {
+            println!(
+                "instructions were not counted: valgrind does not run ({error}). On Debian: apt-get install valgrind"
+            );
+            return false;
+        }
     };
     for line in String::from_utf8(child.stdout).unwrap().lines() {
         let mut parts = line.splitn(4, ' ');
@@ -50,6 +58,7 @@ pub(crate) fn add(points: &mut [Point]) {
         // Fewer messages were counted than timed: as many as these would have been.
         point.instructions = Some(total(&out, dump) * point.messages / messages);
     }
+    true
 }
 
 /// What callgrind counted up to a dump, from the one before.

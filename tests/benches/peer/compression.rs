@@ -1,15 +1,18 @@
-//! `PEER_COMPRESSION=1`: general compressors on our messages, beside packing: bytes and instructions for each resolve. No
-//! Worker compresses; the table in `docs/performance.md` says why.
+//! General compressors on our messages, beside packing: bytes and instructions for each resolve. No Worker compresses; the
+//! table in `docs/performance.md` says why.
+
+use std::fmt::Write as _;
 
 use tributary_consumer::message::{MessageBody, QueueMessage};
 use tributary_proto::{Message as _, envelope::Envelope, v1};
+use tributary_tests::peer::{Row, Unit, number};
 
 use crate::{
     inputs::{COALESCED, Inputs, mean},
     instructions::{Case, Side, region},
 };
 
-/// Set to anything: only this is counted.
+/// Set in the process that is to count this and nothing else.
 pub(crate) const VARIABLE: &str = "PEER_COMPRESSION";
 
 type Codec = (&'static str, fn(&[u8]) -> Vec<u8>, fn(&[u8]) -> Vec<u8>);
@@ -32,8 +35,8 @@ fn forms(inputs: &Inputs) -> Vec<(String, Vec<Vec<u8>>, usize)> {
     for (messages, resolves) in [(&inputs.single, 1), (&inputs.coalesced, COALESCED)] {
         let packed: Vec<Vec<u8>> = messages.iter().map(|message| bytes(message).to_vec()).collect();
         let unpacked = packed.iter().map(|bytes| unpacked(bytes)).collect();
-        forms.push((format!("packed, {resolves} a message"), packed, resolves));
-        forms.push((format!("not packed, {resolves} a message"), unpacked, resolves));
+        forms.push((format!("{resolves} a message, packed"), packed, resolves));
+        forms.push((format!("{resolves} a message, not packed"), unpacked, resolves));
     }
     forms
 }
@@ -61,7 +64,7 @@ pub(crate) fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
                 let elements = messages.len() * resolves;
                 let run = move || region(|| messages.iter().map(|bytes| run(bytes)).collect::<Vec<_>>());
                 let work = format!("{codec}, {form}: {work}").leak();
-                cases.push(Case { work, peer: None, ours: Side::new(elements, run), target: None });
+                cases.push(Case::alone(work, Unit::Instructions, Side::new(elements, run)));
             };
             case("compress", messages.clone(), compress);
             case("decompress", compressed, decompress);
@@ -70,15 +73,24 @@ pub(crate) fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
     cases
 }
 
-/// Prints the bytes for each resolve.
-pub(crate) fn print_sizes(inputs: &Inputs) {
+/// The table: bytes and instructions for each resolve, of what [`cases`] counted.
+pub(crate) fn table(inputs: &Inputs, counted: &[Row]) -> String {
+    let mut table = "| for each resolve | bytes |".to_owned();
+    for (codec, ..) in CODECS {
+        write!(table, " {codec}: bytes | compress, decompress |").unwrap();
+    }
+    write!(table, "\n| --- | --: |{}\n", " --: | --: |".repeat(CODECS.len())).unwrap();
+    let mut counted = counted.iter().map(|row| number(row.ours.amount.round()));
     for (form, messages, resolves) in forms(inputs) {
         let size = |run: fn(&[u8]) -> Vec<u8>| {
-            mean(messages.iter().map(|bytes| run(bytes).len()).sum(), messages.len() * resolves)
+            number(mean(messages.iter().map(|bytes| run(bytes).len()).sum(), messages.len() * resolves).round())
         };
-        println!("{form}: {:.1} bytes a resolve", size(<[u8]>::to_vec));
-        for (codec, compress, _) in CODECS {
-            println!("    {codec}: {:.1}", size(compress));
+        write!(table, "| {form} | {} |", size(<[u8]>::to_vec)).unwrap();
+        for (_, compress, _) in CODECS {
+            let (compressing, decompressing) = (counted.next().unwrap(), counted.next().unwrap());
+            write!(table, " {} | {compressing}, {decompressing} |", size(compress)).unwrap();
         }
+        table.push('\n');
     }
+    table
 }

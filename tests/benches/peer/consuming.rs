@@ -31,13 +31,15 @@ use tributary_consumer::{
     self_report::SelfReport,
 };
 use tributary_proto::{
+    Message as _,
     envelope::StreamId,
+    flag_logs::WriteFlagLogsRequest,
     v1::{CommitResponse, commit_response::Verdict},
 };
 use tributary_telemetry::Delta;
+use tributary_tests::peer::Row;
 
 use crate::{
-    floor,
     inputs::{BATCH, COALESCED, Inputs, NOW_MS, RESOLVER_ID, mean},
     instructions::{self, Case, region},
     table::{Side, Table, timed},
@@ -176,7 +178,6 @@ pub(crate) fn run(table: &mut Table, inputs: &Inputs) {
     commit_row(table, inputs);
     path_row(table, inputs, &inputs.single, 1);
     path_row(table, inputs, &inputs.coalesced, COALESCED);
-    body_rows(table, inputs);
 }
 
 fn decode_rows(table: &mut Table, inputs: &Inputs) {
@@ -206,7 +207,7 @@ fn merge_rows(table: &mut Table, inputs: &Inputs) {
 }
 
 /// The state that a Ledger, and the peer's KV, have after some time.
-fn grown_states(inputs: &Inputs) -> (TelemetrySnapshot, Book) {
+pub(crate) fn grown_states(inputs: &Inputs) -> (TelemetrySnapshot, Book) {
     let mut peer = TelemetrySnapshot::default();
     inputs.peer.chunks(BATCH).for_each(|batch| drop(process_batch_of_peer(batch, &mut peer)));
     let ledger = CoreLedger::new(Book::new(RESOLVER_ID, NOW_MS).unwrap());
@@ -264,25 +265,23 @@ pub(crate) fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
     let (logs, telemetry) = (&inputs.peer[..BATCH], inputs.telemetry.peer.as_slice());
     let path = |work, texts, messages, resolves, target| {
         let (mut snapshot, state) = grown_states(inputs);
-        Case {
+        Case::beside(
             work,
-            peer: Some(instructions::Side::new(BATCH, move || region(|| process_batch_of_peer(texts, &mut snapshot)))),
-            ours: instructions::Side::new(BATCH * resolves, move || {
+            instructions::Side::new(BATCH, move || region(|| process_batch_of_peer(texts, &mut snapshot))),
+            instructions::Side::new(BATCH * resolves, move || {
                 let ledger = CoreLedger::new(state.clone());
                 region(|| process_batch(messages, &ledger));
             }),
-            target: Some(target),
-        }
+            Some(target),
+        )
     };
-    let mut cases = vec![
-        path("consumer, 100 resolves a message, per resolve", logs, inputs.coalesced.as_slice(), COALESCED, 20.0),
-        path("consumer, 1 resolve a message, per resolve", logs, &inputs.single, 1, 5.0),
+    vec![
+        path("consumer, 100 resolves a message", logs, inputs.coalesced.as_slice(), COALESCED, 20.0),
+        path("consumer, 1 resolve a message", logs, &inputs.single, 1, 5.0),
         path("telemetry alone, 100 resolves a message", telemetry, &inputs.telemetry.coalesced, COALESCED, 200.0),
         path("telemetry alone, 1 resolve a message", telemetry, &inputs.telemetry.single, 1, 20.0),
         commit_case(inputs),
-    ];
-    cases.extend(floor::cases(inputs, || CoreLedger::new(grown_states(inputs).1)));
-    cases
+    ]
 }
 
 /// As [`commit_row`].
@@ -294,10 +293,10 @@ fn commit_case(inputs: &Inputs) -> Case<'_> {
     let (_, delta) = merge_ours(batch);
     let mut commit = Commit { records, delta, custom: Vec::new() };
     let ledger = CoreLedger::new(state);
-    Case {
-        work: "commit a batch of 100 messages",
-        peer: Some(instructions::Side::new(1, move || region(|| store_peer(&mut snapshot, &merged)))),
-        ours: instructions::Side::new(1, move || {
+    Case::beside(
+        "commit a batch of 100 messages (not a resolve)",
+        instructions::Side::new(1, move || region(|| store_peer(&mut snapshot, &merged))),
+        instructions::Side::new(1, move || {
             commit.records.iter_mut().for_each(|record| record.sequence += 5);
             region(|| {
                 let (decision, written) = ledger.commit_core(&commit);
@@ -305,8 +304,8 @@ fn commit_case(inputs: &Inputs) -> Case<'_> {
                 written
             });
         }),
-        target: None,
-    }
+        None,
+    )
 }
 
 fn row(work: &str, resolves: usize) -> String {
@@ -314,12 +313,30 @@ fn row(work: &str, resolves: usize) -> String {
     format!("{work}, {resolves} resolve{plural} a message, per resolve")
 }
 
-fn body_rows(table: &mut Table, inputs: &Inputs) {
+/// Bytes of the backend's body. Assignments are events, each of which the backend gets; what else is in a body grows with
+/// what is distinct.
+pub(crate) fn sizes(inputs: &Inputs) -> Vec<Row> {
     let (_, body) = process_batch_of_peer(&inputs.peer[..BATCH], &mut TelemetrySnapshot::default());
-    for (messages, resolves) in [(&inputs.single, 1), (&inputs.coalesced, COALESCED)] {
-        let ledger = CoreLedger::new(Book::new(RESOLVER_ID, NOW_MS).unwrap());
-        let bytes = process_batch(messages, &ledger).iter().map(Vec::len).sum::<usize>();
-        let work = row("backend body", resolves).replace("per resolve", "per 100 resolves");
-        table.sizes(&work, mean(body.len(), 1), mean(bytes, resolves));
-    }
+    let bodies = |messages| process_batch(messages, &CoreLedger::new(Book::new(RESOLVER_ID, NOW_MS).unwrap()));
+    let (one, hundred) = (bodies(&inputs.single), bodies(&inputs.coalesced));
+    let bytes = |bodies: &[Vec<u8>]| bodies.iter().map(Vec::len).sum::<usize>();
+    let without_assignments = |bodies: &[Vec<u8>]| {
+        let request = WriteFlagLogsRequest::decode(bodies.concat().as_slice()).unwrap();
+        WriteFlagLogsRequest { flag_assigned: Vec::new(), ..request }.encoded_len()
+    };
+    let mut peer: PeerLogs = serde_json::from_str(&body).unwrap();
+    peer.flag_assigned.clear();
+    let peer_alone = serde_json::to_string(&peer).unwrap().len();
+    let row = |work, peer: usize, ours, target| crate::bytes_row(work, mean(peer, 1), ours, target);
+    vec![
+        row(
+            "backend's body, per 100 resolves, 100 resolves a message",
+            body.len(),
+            mean(bytes(&hundred), COALESCED),
+            None,
+        ),
+        row("backend's body, per 100 resolves, 1 resolve a message", body.len(), mean(bytes(&one), 1), None),
+        row("a body without assignments: 10,000 resolves", peer_alone, mean(without_assignments(&hundred), 1), None),
+        row("a body without assignments: 100 resolves", peer_alone, mean(without_assignments(&one), 1), None),
+    ]
 }

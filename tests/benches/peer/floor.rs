@@ -5,35 +5,57 @@ use std::{collections::HashMap, hint::black_box};
 
 use tributary_consumer::message::{MessageBody, QueueMessage};
 use tributary_proto::wire::{Cursor, Field};
+use tributary_telemetry::LatencyHistogram;
+use tributary_tests::peer::Unit;
 
 use crate::{
-    consuming::{CoreLedger, process_batch},
+    consuming::{CoreLedger, grown_states, process_batch},
     inputs::{BATCH, COALESCED, Inputs},
     instructions::{Case, Side, region},
 };
 
-pub(crate) fn cases(inputs: &Inputs, ledger: impl Fn() -> CoreLedger) -> Vec<Case<'_>> {
+/// Each of the work with the same name.
+pub(crate) fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
     let flag_logs = |work, messages, resolves| {
-        let bodies = process_batch(messages, &ledger());
-        Case {
-            work,
-            peer: None,
-            ours: Side::new(BATCH * resolves, move || region(|| read_and_write(messages, &bodies))),
-            target: None,
-        }
+        let bodies = process_batch(messages, &CoreLedger::new(grown_states(inputs).1));
+        let run = move || region(|| read_and_write(messages, &bodies));
+        Case::alone(work, Unit::Floor, Side::new(BATCH * resolves, run))
     };
-    let telemetry = |work, messages, resolves| Case {
-        work,
-        peer: None,
-        ours: Side::new(BATCH * resolves, move || region(|| add_up(messages))),
-        target: None,
+    let telemetry = |work, messages, resolves| {
+        Case::alone(work, Unit::Floor, Side::new(BATCH * resolves, move || region(|| add_up(messages))))
     };
+    let mut recorded = Box::new(Recorded { buckets: [0; 256], sum: 0, reasons: [0; 16] });
+    let observations = inputs.observations.as_slice();
+    let record = move || region(|| recorded.record(observations));
     vec![
-        flag_logs("floor of the consumer, 100 resolves a message", inputs.coalesced.as_slice(), COALESCED),
-        flag_logs("floor of the consumer, 1 resolve a message", inputs.single.as_slice(), 1),
-        telemetry("floor of telemetry alone, 100 resolves a message", inputs.telemetry.coalesced.as_slice(), COALESCED),
-        telemetry("floor of telemetry alone, 1 resolve a message", inputs.telemetry.single.as_slice(), 1),
+        Case::alone("record", Unit::Floor, Side::new(observations.len(), record)),
+        flag_logs("consumer, 100 resolves a message", inputs.coalesced.as_slice(), COALESCED),
+        flag_logs("consumer, 1 resolve a message", inputs.single.as_slice(), 1),
+        telemetry("telemetry alone, 100 resolves a message", inputs.telemetry.coalesced.as_slice(), COALESCED),
+        telemetry("telemetry alone, 1 resolve a message", inputs.telemetry.single.as_slice(), 1),
     ]
+}
+
+/// What recording must keep. The count of resolves is the sum of the buckets.
+struct Recorded {
+    buckets: [u64; 256],
+    sum: u64,
+    reasons: [u64; 16],
+}
+
+impl Recorded {
+    /// A bucket and a sum for each latency, and a count for each reason, whatever its number; nobody is told to send.
+    fn record(&mut self, observations: &[(u32, Vec<i32>)]) {
+        for (latency, reasons) in observations {
+            // A resolve is a request: nothing of it stays in registers until the next.
+            let this = black_box(&mut *self);
+            this.buckets[LatencyHistogram::bucket_of(*latency) & 0xff] += 1;
+            this.sum = this.sum.wrapping_add(u64::from(*latency));
+            for reason in reasons {
+                this.reasons[(reason.cast_unsigned() & 0xf) as usize] += 1;
+            }
+        }
+    }
 }
 
 fn bytes(message: &QueueMessage) -> &[u8] {

@@ -6,17 +6,16 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    cell::RefCell,
-    fmt::Write as _,
     fs,
     hint::black_box,
-    io::Write as _,
     path::Path,
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-use crate::{compression, consuming, inputs::Inputs, producing, scraping};
+use tributary_tests::peer::{Cost, Row, Unit};
+
+use crate::{compression, consuming, floor, inputs::Inputs, producing, scraping};
 
 /// The argument that makes this process the one that is counted; the path of the inputs follows.
 pub(crate) const CHILD: &str = "--count-instructions-of";
@@ -102,6 +101,20 @@ pub(crate) struct Case<'a> {
     pub(crate) ours: Side<'a>,
     /// At most the peer's instructions divided by this.
     pub(crate) target: Option<f64>,
+    /// [`Unit::Floor`] where ours is the least that could be done for the work with this name.
+    pub(crate) unit: Unit,
+}
+
+impl<'a> Case<'a> {
+    /// Work that the peer does, too.
+    pub(crate) fn beside(work: &'static str, peer: Side<'a>, ours: Side<'a>, target: Option<f64>) -> Self {
+        Self { work, peer: Some(peer), ours, target, unit: Unit::Instructions }
+    }
+
+    /// Work that nobody is compared with.
+    pub(crate) fn alone(work: &'static str, unit: Unit, ours: Side<'a>) -> Self {
+        Self { work, peer: None, ours, target: None, unit }
+    }
 }
 
 fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
@@ -111,13 +124,14 @@ fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
     let mut cases = producing::cases(inputs);
     cases.extend(consuming::cases(inputs));
     cases.extend(scraping::cases());
+    cases.extend(floor::cases(inputs));
     cases
 }
 
 /// The process under callgrind: runs each side once to warm it up, then counted.
 pub(crate) fn count(path: &Path) {
     let inputs = Inputs::load(path);
-    for Case { work, peer, ours, target } in cases(&inputs) {
+    for Case { work, peer, ours, target, unit } in cases(&inputs) {
         for side in [peer, Some(ours)] {
             let Some(mut side) = side else {
                 println!("side");
@@ -131,45 +145,46 @@ pub(crate) fn count(path: &Path) {
             bench_end_of_side(allocations);
             println!("side {} {allocations}", side.elements);
         }
-        println!("case {} {work}", target.map_or("-".to_owned(), |target| target.to_string()));
+        let target = target.map_or("-".to_owned(), |target| target.to_string());
+        println!("case {target} {} {work}", if unit == Unit::Floor { "floor" } else { "-" });
     }
 }
 
-/// Counts and prints; says so where it cannot.
-pub(crate) fn run(inputs: &Inputs) {
+/// Counts what this process would with these inputs, under callgrind; `None`, and said, where that cannot be done.
+pub(crate) fn counted(inputs: &Inputs, is_compression: bool) -> Option<Vec<Row>> {
     let folder = tempfile::tempdir().unwrap();
-    // To look at with callgrind_annotate: two files for each side, the second is the counted one.
+    // To look at: two files for each side, the second is the counted one. Names stand in the first that has them.
     let kept = std::env::var_os("KEEP_CALLGRIND").map(std::path::PathBuf::from);
     let folder = kept.as_deref().unwrap_or(folder.path());
     let path = folder.join("inputs");
     inputs.save(&path);
-    let out = folder.join("counted");
-    let child = Command::new("valgrind")
+    let out = folder.join(if is_compression { "compression" } else { "counted" });
+    let mut child = Command::new("valgrind");
+    child
         .args(["--tool=callgrind", "--quiet", "--collect-atstart=no"])
         .args(["--toggle-collect=*bench_counted_region*", "--dump-before=*bench_end_of_side*"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(std::env::current_exe().unwrap())
         .arg(CHILD)
         .arg(&path)
-        .stdin(Stdio::null())
-        .output();
-    let child = match child {
-        Ok(child) if child.status.success() => child,
+        .env_remove(compression::VARIABLE)
+        .stdin(Stdio::null());
+    if is_compression {
+        child.env(compression::VARIABLE, "1");
+    }
+    match child.output() {
+        Ok(child) if child.status.success() => Some(rows(&String::from_utf8(child.stdout).unwrap(), &out)),
         Ok(child) => {
             println!("\nInstructions: valgrind failed ({})\n{}", child.status, String::from_utf8_lossy(&child.stderr));
-            return;
+            None
         }
         Err(error) => {
             println!(
                 "\nInstructions were not counted: valgrind does not run ({error}). On Debian: apt-get install valgrind"
             );
-            return;
+            None
         }
-    };
-    if std::env::var_os(compression::VARIABLE).is_some() {
-        compression::print_sizes(inputs);
     }
-    print(&String::from_utf8(child.stdout).unwrap(), &out);
 }
 
 /// What callgrind counted up to its dump `number`, from the one before.
@@ -179,73 +194,28 @@ fn total(out: &Path, number: usize) -> f64 {
     line.expect("callgrind wrote totals").trim().parse().unwrap()
 }
 
-struct Counted {
-    instructions: f64,
-    allocations: f64,
-}
-
-fn print(lines: &str, out: &Path) {
-    let header = ["instructions", "peer", "ours", "ratio", "target", "allocations: peer", "ours"].map(str::to_owned);
-    let mut rows = vec![header];
+/// The rows of what the counted process said.
+fn rows(lines: &str, out: &Path) -> Vec<Row> {
+    let mut rows = Vec::new();
     let mut dumps = 0;
-    let sides = RefCell::new(Vec::new());
+    let mut sides = Vec::new();
     for line in lines.lines() {
         if let Some(side) = line.strip_prefix("side") {
-            let counted = side.trim().split_once(' ').map(|(elements, allocations)| {
+            sides.push(side.trim().split_once(' ').map(|(elements, allocations)| {
                 dumps += 2;
                 let elements: f64 = elements.parse().unwrap();
                 let allocations: f64 = allocations.parse().unwrap();
-                Counted { instructions: total(out, dumps) / elements, allocations: allocations / elements }
-            });
-            sides.borrow_mut().push(counted);
+                Cost { amount: total(out, dumps) / elements, allocations: allocations / elements }
+            }));
         } else if let Some(case) = line.strip_prefix("case ") {
-            let (target, work) = case.split_once(' ').unwrap();
-            let mut sides = sides.take();
-            let (ours, peer) = (sides.pop().flatten().unwrap(), sides.pop().flatten());
-            let of_peer = |value: fn(&Counted) -> f64| peer.as_ref().map_or("-".to_owned(), |peer| number(value(peer)));
-            let ratio = peer.as_ref().map(|peer| peer.instructions / ours.instructions);
-            let verdict = match (ratio, target.parse::<f64>().ok()) {
-                (Some(ratio), Some(target)) => {
-                    format!("{target:.0}x {}", if ratio >= target { "met" } else { "missed" })
-                }
-                _ => String::new(),
-            };
-            rows.push([
-                work.to_owned(),
-                of_peer(|peer| peer.instructions),
-                number(ours.instructions),
-                ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.1}x")),
-                verdict,
-                of_peer(|peer| peer.allocations),
-                number(ours.allocations),
-            ]);
+            let mut parts = case.splitn(3, ' ');
+            let mut part = || parts.next().unwrap();
+            let (target, unit, work) = (part().parse().ok(), part(), part().to_owned());
+            let [peer, Some(ours)] = sides[..] else { unreachable!("both sides were said") };
+            sides.clear();
+            let unit = if unit == "floor" { Unit::Floor } else { Unit::Instructions };
+            rows.push(Row { unit, work, peer, ours, target });
         }
     }
-    let mut text = String::from("\nInstructions (callgrind) and allocations of one run\n\n");
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..7).map(width).collect();
-    for row in &rows {
-        write!(text, "{:<1$}", row[0], widths[0]).unwrap();
-        for (cell, width) in row.iter().zip(&widths).skip(1) {
-            write!(text, "  {cell:>width$}").unwrap();
-        }
-        text.push('\n');
-    }
-    std::io::stdout().write_all(text.as_bytes()).unwrap();
-}
-
-fn number(value: f64) -> String {
-    if value >= 100.0 || value == value.trunc() {
-        let digits = format!("{value:.0}");
-        let mut grouped = String::new();
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index).is_multiple_of(3) {
-                grouped.push(',');
-            }
-            grouped.push(digit);
-        }
-        grouped
-    } else {
-        format!("{value:.2}")
-    }
+    rows
 }

@@ -15,6 +15,7 @@ use confidence_resolver::{
 };
 use tributary_consumer::message::MessageBody;
 use tributary_producer::{host::WorkerHost, isolate::Isolate};
+use tributary_tests::peer::Row;
 
 use crate::{
     inputs::{
@@ -76,17 +77,17 @@ pub(crate) fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
         resolves.iter().map(|(latency, reasons)| (*latency, reasons.iter().map(as_enum).collect())).collect();
     let telemetry = Telemetry::new();
     let isolate = isolate();
-    let record = Case {
-        work: "record, per resolve",
-        peer: Some(instructions::Side::new(resolves.len(), move || {
+    let record = Case::beside(
+        "record",
+        instructions::Side::new(resolves.len(), move || {
             region(|| {
                 for (latency, reasons) in &typed {
                     telemetry.record_latency_us(*latency);
                     reasons.iter().for_each(|reason| telemetry.mark_resolve(*reason));
                 }
             });
-        })),
-        ours: instructions::Side::new(resolves.len(), move || {
+        }),
+        instructions::Side::new(resolves.len(), move || {
             let mut flusher = isolate.flusher.borrow_mut();
             region(|| {
                 for (latency, reasons) in resolves {
@@ -95,20 +96,20 @@ pub(crate) fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
                 }
             });
         }),
-        target: Some(2.0),
-    };
+        Some(2.0),
+    );
     let encode = |work, messages: usize, resolves: usize| {
         let (peer, ours) = (crate::inputs::isolate(), crate::inputs::isolate());
         let elements = messages * resolves;
-        Case {
+        Case::beside(
             work,
-            peer: Some(instructions::Side::new(elements, move || {
+            instructions::Side::new(elements, move || {
                 for index in 0..elements {
                     let reasons = resolve_one::<Counted<PeerHost>>(&peer, index);
                     region(|| peer_message(&take_peer_log(500, &reasons)));
                 }
-            })),
-            ours: instructions::Side::new(elements, move || {
+            }),
+            instructions::Side::new(elements, move || {
                 for message in 0..messages {
                     for index in 0..resolves {
                         let reasons = resolve_one::<Counted<WorkerHost>>(&ours, message * resolves + index);
@@ -117,13 +118,13 @@ pub(crate) fn cases(inputs: &Inputs) -> Vec<Case<'_>> {
                     region(|| seal(&ours));
                 }
             }),
-            target: None,
-        }
+            None,
+        )
     };
     vec![
         record,
-        encode("log and encode, 1 resolve a message, per resolve", 20, 1),
-        encode("log and encode, 100 resolves a message, per resolve", 2, COALESCED),
+        encode("log and encode, 1 resolve a message", 20, 1),
+        encode("log and encode, 100 resolves a message", 2, COALESCED),
     ]
 }
 
@@ -131,7 +132,6 @@ pub(crate) fn run(table: &mut Table, inputs: &Inputs) {
     push(table, inputs);
     encode(table, 1);
     encode(table, COALESCED);
-    queue_bytes(table, inputs);
 }
 
 /// Between response and flush: one latency, and one reason for each flag.
@@ -199,15 +199,24 @@ fn encode_ours(isolate: &Isolate, resolves: usize) -> Duration {
     LOGGING.get() + recording + timed((), |()| seal(isolate))
 }
 
-fn queue_bytes(table: &mut Table, inputs: &Inputs) {
+/// Bytes in the queue.
+pub(crate) fn sizes(inputs: &Inputs) -> Vec<Row> {
     let peer = mean(inputs.peer.iter().map(String::len).sum(), inputs.peer.len());
     let bytes = |messages: &[tributary_consumer::message::QueueMessage]| -> usize {
         messages.iter().map(|message| if let MessageBody::Bytes(bytes) = &message.body { bytes.len() } else { 0 }).sum()
     };
-    table.sizes("in the queue, 1 resolve a message, per resolve", peer, mean(bytes(&inputs.single), BATCH));
-    table.sizes(
-        "in the queue, 100 resolves a message, per resolve",
-        peer,
-        mean(bytes(&inputs.coalesced), BATCH * COALESCED),
-    );
+    vec![
+        crate::bytes_row(
+            "in the queue, per resolve, 100 resolves a message",
+            peer,
+            mean(bytes(&inputs.coalesced), BATCH * COALESCED),
+            Some(10.0),
+        ),
+        crate::bytes_row(
+            "in the queue, per resolve, 1 resolve a message",
+            peer,
+            mean(bytes(&inputs.single), BATCH),
+            None,
+        ),
+    ]
 }

@@ -48,12 +48,12 @@ pub(crate) fn run(table: &mut Table) {
 pub(crate) fn cases() -> Vec<Case<'static>> {
     let (peer, ours) = totals::full_states();
     let config = PrometheusConfig::default();
-    vec![Case {
-        work: "full text of /metrics",
-        peer: Some(instructions::Side::new(1, move || region(|| peer.to_prometheus(RESOLVER_ID, &config)))),
-        ours: instructions::Side::new(1, move || region(|| text_of(&ours, TextFormat::Prometheus))),
-        target: Some(5.0),
-    }]
+    vec![Case::beside(
+        "full text of `/metrics` (not a resolve)",
+        instructions::Side::new(1, move || region(|| peer.to_prometheus(RESOLVER_ID, &config))),
+        instructions::Side::new(1, move || region(|| text_of(&ours, TextFormat::Prometheus))),
+        Some(5.0),
+    )]
 }
 
 fn text_of(state: &Snapshot, format: TextFormat) -> Vec<u8> {

@@ -11,16 +11,8 @@ use criterion::{Criterion, SamplingMode};
 /// Samples that criterion takes of each side.
 const SAMPLES: usize = 20;
 
-/// What a row measures.
-#[derive(Clone, Copy)]
-enum Unit {
-    Nanoseconds,
-    Bytes,
-}
-
 struct Row {
     work: String,
-    unit: Unit,
     /// `None` where nothing was measured (criterion's test mode, a filter).
     measured: Option<Pair>,
 }
@@ -88,24 +80,16 @@ impl Table {
         });
         group.finish();
         let measured = median_of_last(&samples.into_inner());
-        self.rows.push(Row { work: work.to_owned(), unit: Unit::Nanoseconds, measured });
-    }
-
-    /// Adds sizes, in bytes.
-    pub(crate) fn sizes(&mut self, work: &str, peer: f64, ours: f64) {
-        let measured = Some(Pair { peer, ours, ratio: peer / ours });
-        self.rows.push(Row { work: work.to_owned(), unit: Unit::Bytes, measured });
+        self.rows.push(Row { work: work.to_owned(), measured });
     }
 
     /// Prints the table.
     pub(crate) fn print(&self) {
         let mut lines = vec![["work", "peer", "ours", "ratio"].map(str::to_owned)];
-        for Row { work, unit, measured } in &self.rows {
+        for Row { work, measured } in &self.rows {
             let [peer, ours, ratio] = match measured {
-                Some(Pair { peer, ours, ratio }) if *ratio < 1.0 => {
-                    [unit.format(*peer), unit.format(*ours), format!("{ratio:.2}x")]
-                }
-                Some(Pair { peer, ours, ratio }) => [unit.format(*peer), unit.format(*ours), format!("{ratio:.1}x")],
+                Some(Pair { peer, ours, ratio }) if *ratio < 1.0 => [time(*peer), time(*ours), format!("{ratio:.2}x")],
+                Some(Pair { peer, ours, ratio }) => [time(*peer), time(*ours), format!("{ratio:.1}x")],
                 None => ["-"; 3].map(str::to_owned),
             };
             lines.push([work.clone(), peer, ours, ratio]);
@@ -125,17 +109,14 @@ impl Table {
     }
 }
 
-impl Unit {
-    fn format(self, value: f64) -> String {
-        let (value, unit) = match self {
-            Self::Bytes => return format!("{value:.0} B "),
-            Self::Nanoseconds if value < 1e3 => (value, "ns"),
-            Self::Nanoseconds if value < 1e6 => (value / 1e3, "us"),
-            Self::Nanoseconds => (value / 1e6, "ms"),
-        };
-        let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-        format!("{value:.decimals$} {unit}")
-    }
+fn time(nanos: f64) -> String {
+    let (value, unit) = match nanos {
+        _ if nanos < 1e3 => (nanos, "ns"),
+        _ if nanos < 1e6 => (nanos / 1e3, "us"),
+        _ => (nanos / 1e6, "ms"),
+    };
+    let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.decimals$} {unit}")
 }
 
 /// Medians of the samples that criterion measured, of either side and of their ratio. The samples before them are the
