@@ -317,7 +317,10 @@ fn a_book_is_read_back_from_its_tables_and_its_journal() {
         stored_entries(changes).iter().for_each(|entry| book.replay(entry).unwrap());
         book
     };
+    let filled = |database: &Database| database.read::<storage::Filled>(storage::COUNT_FILLED, json!([]))[0].tables;
+    assert_eq!(filled(&database), 0);
     database.write(book.fold().unwrap());
+    assert_eq!(filled(&database), 2, "parts, and the mark of the journal");
     assert_eq!(read(&database).state, book.state);
     for round in 0..3 {
         book.floors.forget(StreamKind::Legacy, round);

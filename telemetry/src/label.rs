@@ -214,6 +214,11 @@ impl LabelSet {
         self.iter().find(|(candidate, _)| *candidate == name).map(|(_, value)| value)
     }
 
+    /// How many bytes all names and values are together.
+    pub(crate) fn text_bytes(&self) -> usize {
+        packed::text_bytes(&self.0)
+    }
+
     /// How many labels there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -100,7 +100,7 @@ fn expected_bytes(family: &MetricFamily, options: TextOptions) -> usize {
     const BUCKET: usize = 16;
     let descriptor = family.descriptor();
     let series = family.series().map(|(labels, series)| {
-        let labels: usize = labels.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+        let labels = labels.text_bytes() + 8 * labels.len();
         let buckets = match series.value() {
             Value::Counter(_) | Value::FloatCounter(_) | Value::UpDown(_) | Value::Gauge(_) => 0,
             // Most have few of the bounds that a grid can have, and few native ones.

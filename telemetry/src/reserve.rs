@@ -50,9 +50,7 @@ pub(crate) fn family_bytes(descriptor: &FamilyDescriptor) -> usize {
 /// What a series takes of that in an encoded state.
 pub(crate) fn series_bytes(labels: &LabelSet, value: &Value) -> usize {
     const LABEL: usize = 3 * STRING;
-    let labels = labels.iter().fold(0_usize, |sum, (name, text)| {
-        sum.saturating_add(LABEL).saturating_add(name.len()).saturating_add(text.len())
-    });
+    let labels = labels.len().saturating_mul(LABEL).saturating_add(labels.text_bytes());
     let value = match value {
         Value::Counter(_) | Value::FloatCounter(_) => INTEGER,
         Value::UpDown(_) => MESSAGE + INTEGER,

@@ -154,7 +154,7 @@ fn expected_bytes(family: &MetricFamily, options: TextOptions) -> usize {
     let descriptor = family.descriptor();
     let name = descriptor.name().len();
     let series = family.series().map(|(labels, series)| {
-        let labels: usize = labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let labels = labels.text_bytes() + 4 * labels.len();
         let line = name + labels + SAMPLE;
         let created = if options.created { line + FLOAT } else { 0 };
         let samples = match series.value() {

@@ -123,7 +123,7 @@ impl Book {
     pub fn replay(&mut self, entry: &StoredEntry) -> Result<(), StorageError> {
         self.journal.replay(entry)?;
         let (touched, floors) = decode_change(&entry.change)?;
-        touched.places().for_each(|place| self.parts.touch(&place));
+        self.parts.touch_all(&touched);
         self.state.overlay(&touched.series).map_err(|error| StorageError::State(error.to_string()))?;
         touched.removed.iter().for_each(|place| self.state.remove(place));
         self.floors = floors;
@@ -159,7 +159,7 @@ impl Book {
     /// The work is that of what changed, but for the commits that fold the journal.
     pub fn write(&mut self, rows: &BTreeMap<StreamId, StreamRow>) -> Write {
         let touched = self.state.take_touched();
-        touched.places().for_each(|place| self.parts.touch(&place));
+        self.parts.touch_all(&touched);
         if self.journal.take(rows) {
             return self.fold_all();
         }

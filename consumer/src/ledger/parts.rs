@@ -92,8 +92,16 @@ impl Parts {
         Self { most_bytes, parts: Vec::new(), unused: Vec::new() }
     }
 
-    /// A series changed, was added, or removed.
-    pub fn touch(&mut self, place: &Place) {
+    /// Series changed, were added, or removed.
+    pub fn touch_all(&mut self, touched: &Touched) {
+        match self.parts.as_mut_slice() {
+            // Most states are one part, and nothing is looked up for them.
+            [part] => part.is_changed = true,
+            _ => touched.places().for_each(|place| self.touch(&place)),
+        }
+    }
+
+    fn touch(&mut self, place: &Place) {
         let behind = self.parts.partition_point(|part| part.first <= *place);
         if let Some(part) = self.parts.get_mut(behind.saturating_sub(1)) {
             part.is_changed = true;

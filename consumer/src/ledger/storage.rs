@@ -69,6 +69,10 @@ pub const SELECT_OLDEST_STREAMS: &str = "SELECT stream_id, kind, high_water, gap
 /// Forgets the streams named by a JSON array of their ids.
 pub const DELETE_STREAMS: &str = "DELETE FROM streams WHERE stream_id IN (SELECT value FROM json_each(?))";
 
+/// How many tables beside that of the state have rows.
+pub const COUNT_FILLED: &str = "SELECT EXISTS (SELECT 1 FROM streams) + EXISTS (SELECT 1 FROM parts) + \
+     EXISTS (SELECT 1 FROM changes) AS tables";
+
 /// The one row of the state.
 pub const SELECT_STATE: &str = "SELECT schema, checksum, bytes FROM state WHERE id = 0";
 
@@ -93,6 +97,13 @@ pub struct StoredStream {
     pub floor_ms: u64,
     /// Name of the account.
     pub account: String,
+}
+
+/// A row of [`COUNT_FILLED`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct Filled {
+    /// How many.
+    pub tables: u64,
 }
 
 /// A row of [`COUNT_STREAMS`].
@@ -138,8 +149,8 @@ pub enum StorageError {
     /// A row of the imports does not decode.
     #[error("a stored import does not decode: {0}")]
     Import(String),
-    /// Streams without a state: the state was lost.
-    #[error("there are streams but no state: the state was lost")]
+    /// Rows of other tables without a state: the state was lost.
+    #[error("there are streams or series but no state: the state was lost")]
     StateMissing,
 }
 

@@ -33,6 +33,12 @@ pub(super) fn pack(labels: &[(LabelName, String)]) -> String {
     packed
 }
 
+/// How long all names and values are together. Not a look at each: texts ask before they are written.
+pub(super) fn text_bytes(packed: &str) -> usize {
+    let labels = packed.bytes().next().map_or(0, usize::from);
+    packed.len().saturating_sub(1).saturating_sub(labels.saturating_mul(HEAD))
+}
+
 /// The lengths of name and value.
 fn lengths([of_name, high, low]: [u8; HEAD]) -> (usize, usize) {
     (usize::from(of_name) + 1, (usize::from(high) << 7 | usize::from(low)) + 1)

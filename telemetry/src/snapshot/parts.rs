@@ -51,8 +51,18 @@ impl Touched {
         self.series.places().chain(self.removed.iter().cloned())
     }
 
+    /// What the series takes of the bounds is not worked out: nobody asks this state.
     pub(super) fn note(&mut self, descriptor: &FamilyDescriptor, labels: &LabelSet, series: &Series) {
-        self.series.put(descriptor, labels, series);
+        let families = &mut self.series.families;
+        if let Some(family) = families.get_mut(descriptor.name()) {
+            let family = Arc::make_mut(family);
+            family.descriptor.unify(descriptor);
+            family.series.insert(labels.clone(), series.clone());
+        } else {
+            let mut family = MetricFamily::new(descriptor);
+            family.series.insert(labels.clone(), series.clone());
+            families.insert(descriptor.key(), family.into());
+        }
         if !self.removed.is_empty() {
             let place = Place::new(descriptor, labels);
             self.removed.retain(|removed| *removed != place);

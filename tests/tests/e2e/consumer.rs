@@ -255,6 +255,17 @@ fn a_corrupt_ledger_stops_and_shows_instead_of_starting_from_nothing() {
         consumer.kill();
         flip_a_byte(folder.path(), table, column);
     }
+    // Lost altogether, it is no new Ledger, however often it starts.
+    let lose = [("CREATE TABLE kept AS SELECT * FROM state", json!([])), ("DELETE FROM state", json!([]))];
+    ledger_file::execute(folder.path(), &lose).unwrap();
+    for _ in 0..2 {
+        let consumer = start(&folder, &backend.url());
+        let result = consumer.deliver(&[delivery(1, 2, 1)]).unwrap();
+        assert_eq!((acked(&result).len(), result.retry_messages.len()), (0, 1), "nothing is acked without a state");
+        consumer.kill();
+    }
+    let find = [("INSERT INTO state SELECT * FROM kept", json!([])), ("DROP TABLE kept", json!([]))];
+    ledger_file::execute(folder.path(), &find).unwrap();
     let consumer = start(&folder, &backend.url());
     assert_eq!(acked(&consumer.deliver(&[delivery(1, 2, 1)]).unwrap()).len(), 1);
     expect_resolves(&consumer, 6.0);

@@ -11,7 +11,7 @@ use crate::{
         journal::{self, Journal, StoredEntry, StoredMark, Write},
         migration::{self, StoredEntry3, StoredMissing},
         parts::{self, StoredBook, StoredPart},
-        storage::{self, StorageError, StoredState, StoredTally},
+        storage::{self, Filled, StorageError, StoredState, StoredTally},
     },
     platform::runtime::now_ms,
 };
@@ -44,7 +44,14 @@ impl Ledger {
                 }
                 (book, statements)
             }
-            None => (Book::restore(None, &self.config.resolver_id, now)?, Vec::new()),
+            None => {
+                // Before anything is written: the next start would take it for the state.
+                let filled: Vec<Filled> = sql.exec(storage::COUNT_FILLED, None)?.to_array()?;
+                if filled.iter().any(|filled| filled.tables > 0) {
+                    return Err(StorageError::StateMissing.into());
+                }
+                (Book::restore(None, &self.config.resolver_id, now)?, Vec::new())
+            }
         };
         // A new state is stored at once, so that the time it starts at does not move before the first delta comes.
         if let Some(fold) = book.fold() {
