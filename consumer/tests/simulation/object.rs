@@ -274,8 +274,9 @@ impl Object {
         beyond.fold((0, 0), |(rows, bytes), entry| (rows + 1, bytes + entry.rows.len() + entry.change.len()))
     }
 
-    /// Bytes of the state's rows.
+    /// Bytes of the state's rows, were the journal folded.
     pub(crate) fn state_bytes(&self) -> usize {
-        self.stored().map_or(0, |stored| stored.size())
+        let stored = self.book.as_ref().map(StoredBook::seal).or_else(|| self.stored());
+        stored.map_or(0, |stored| stored.size())
     }
 }

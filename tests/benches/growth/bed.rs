@@ -164,7 +164,8 @@ impl Bed {
         let (journal_rows, journal_bytes) = object.journal();
         let (written, read) = (object.rows.written - self.rows.written, object.rows.read - self.rows.read);
         let book = object.book(self.ledger.now_ms);
-        let book_bytes = heap(|| book.clone());
+        // A clone shares the series.
+        let book_bytes = heap(|| (book.clone(), tributary_telemetry::Snapshot::decode(&book.state.encode()).unwrap()));
         let state_bytes = object.state_bytes();
         let count = |count: usize| u64::try_from(count).unwrap();
         Point {
