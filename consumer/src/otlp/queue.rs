@@ -201,6 +201,9 @@ mod tests {
             assert!(head.checksum < 0 && head.state.is_empty(), "no older version takes it for a state");
             assert_ne!(head.checksum, i64::from(crc32fast::hash(&head.state)));
             assert_eq!(Exported::of_rows(head.clone(), pieces[1..].to_vec()), None);
+            // One that is left of another state, and reads as a part of this one.
+            let more = Piece { checksum: crc32fast::hash(&[0x10, 0x05]).into(), bytes: vec![0x10, 0x05] };
+            assert_eq!(Exported::of_rows(head.clone(), pieces.iter().cloned().chain([more])), None);
             let mut swapped = pieces.clone();
             swapped.swap(0, 1);
             assert_eq!(Exported::of_rows(head.clone(), swapped), None, "the state does not read back");

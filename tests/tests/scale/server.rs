@@ -182,6 +182,5 @@ impl Server {
 /// The bytes of a publication, as the Ledger renders them.
 pub(crate) fn publication(state: &Snapshot, status: &LedgerStatus, now: u64) -> usize {
     let (config, _) = Config::read(&BTreeMap::new());
-    let copies = copies(state, status, View::of_config(&config), START_MS + now / 1_000).unwrap();
-    copies.openmetrics().len()
+    copies(state, status, View::of_config(&config), START_MS + now / 1_000).unwrap().openmetrics().len()
 }
