@@ -838,7 +838,7 @@ pub struct LedgerCopy {
     pub missing: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, u64>,
 }
 /// What the Ledger stores of its state: as a whole in the row of `state`, less the series, which are in `parts`; and what a
-/// commit changed, in a row of `changes`.
+/// commit changed, in a row of `changes`. Stored rows carry a checksum beside these bytes. Schema 1 stored a LedgerState alone.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StoredLedger {
     /// In `state` (from schema 4 on) without series. In `changes` with the series that were added or changed, as they are since.
