@@ -242,3 +242,27 @@ fn sources_past_the_bound_of_ledger_0_are_counted_under_other_and_none_is_lost()
     assert_eq!(resolves, 180);
     assert!(main.counter(&self_metrics::SERIES_FOLDED, &[]) > 0);
 }
+
+/// Past that its copies would be refused for ever, and its numbers stay where they are.
+#[test]
+fn whatever_a_ledger_beside_the_first_is_sent_its_copy_is_one_that_the_first_takes() {
+    let filled = |ledger| {
+        let mut book = Book::new("eu", NOW).unwrap();
+        book.state.set_capacity(capacity(ledger, false));
+        for family in 0..12 {
+            let name = format!("custom_{family}");
+            let family = FamilyDescriptor::new(name, "Help.", "", MetricKind::Counter).unwrap();
+            let mut delta = Delta::new();
+            for series in 0..1_000 {
+                let labels = LabelSet::from_pairs([("series", format!("{series:0>150}"))]).unwrap();
+                delta.add_counter(&family, labels, u64::MAX >> 1).unwrap();
+            }
+            let _applied = book.state.apply_custom(&delta, NOW);
+        }
+        (book.state.series_count(), LedgerCopy::encode(&book).len())
+    };
+    let (_, copy) = filled(1);
+    assert!(copy <= crate::limits::MAX_COPY_BYTES, "{copy} bytes");
+    let (series, copy) = filled(MAIN);
+    assert!(series > 12_000 && copy > crate::limits::MAX_COPY_BYTES, "{series} series: the test proves nothing");
+}
