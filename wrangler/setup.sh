@@ -142,23 +142,22 @@ python_package "rotel-$rotel_version" rotel/rotel-agent "rotel==$rotel_version"
 
 # --- From Go's modules, for the conformance checks --------------------------------------------------------------------
 
-# The OpenTelemetry Collector, with the parts that the tests use. Optional: without Go that check is skipped, loudly.
-collector_source=tests/otelcol
-collector=$tools/otelcol-$(cat $collector_source/main.go $collector_source/go.sum | sha256sum | cut -c1-16)/otelcol
-if [ ! -x "$collector" ] && has go; then
-    say "building the OpenTelemetry Collector (once; this takes some minutes)"
-    (cd $collector_source && GOFLAGS=-mod=readonly nice go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$collector" .) \
-        || say "without it its check is skipped in make test; go.mod says which Go it needs, this is $(go env GOVERSION)"
-fi
-
-# What Prometheus itself reads the protobuf format with. Optional likewise; takes seconds.
-promread_source=tests/promread
-promread=$tools/promread-$(cat $promread_source/main.go $promread_source/go.sum | sha256sum | cut -c1-16)/promread
-if [ ! -x "$promread" ] && has go; then
-    say "building a reader from Prometheus' own parser"
-    (cd $promread_source && GOFLAGS=-mod=readonly nice go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$promread" .) \
-        || say "without it its check is skipped in make test; go.mod says which Go it needs, this is $(go env GOVERSION)"
-fi
+# Optional: without Go, or the one that go.mod wants, the check is skipped, loudly.
+go_program() { # go_program <name> <what is said of it>: from tests/<name>, says where it is
+    local source=tests/$1
+    local program
+    program=$tools/$1-$(cat "$source/main.go" "$source/go.sum" | sha256sum | cut -c1-16)/$1
+    if [ ! -x "$program" ] && has go; then
+        say "building $2" >&2
+        (cd "$source" && GOFLAGS=-mod=readonly nice go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$program" .) >&2 \
+            || say "without it its check is skipped in make test; go.mod says which Go it needs, this is $(go env GOVERSION)" >&2
+    fi
+    echo "$program"
+}
+# The OpenTelemetry Collector, with the parts that the tests use.
+collector=$(go_program otelcol "the OpenTelemetry Collector (once; this takes some minutes)")
+# What Prometheus itself reads the protobuf format with; takes seconds.
+promread=$(go_program promread "a reader from Prometheus' own parser")
 
 # --- Where they are -------------------------------------------------------------------------------------------------
 
